@@ -1,0 +1,60 @@
+# fathom_library(base DEPS ...): one static library of the folder's *.cc (tests excluded), and, with
+# tests on, one test program <name>_test of its *_test.cc. Sources are found, so that a new file needs
+# no line here.
+function(fathom_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc")
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(NOT FATHOM_X86)
+    list(FILTER sources EXCLUDE REGEX "/x86/")
+  endif()
+  list(FILTER sources EXCLUDE REGEX "/cli/main\\.cc$")
+  if(sources)
+    add_library(fathom_${name} STATIC ${sources})
+    target_link_libraries(fathom_${name} PUBLIC fathom_options ${ARG_LIBS})
+    set(visibility PUBLIC)
+  else()
+    add_library(fathom_${name} INTERFACE)
+    target_link_libraries(fathom_${name} INTERFACE fathom_options ${ARG_LIBS})
+    set(visibility INTERFACE)
+  endif()
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(fathom_${name} ${visibility} fathom_${dep})
+  endforeach()
+  # Kernels of one instruction set: the file's name says which.
+  set(avx2_flags -mavx2 -mfma -mf16c -mbmi2)
+  set(avx512_flags ${avx2_flags} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi
+      -mavx512vnni -mavx512bf16 -mprefer-vector-width=512)
+  foreach(source ${sources})
+    if(source MATCHES "_avx2\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${avx2_flags}")
+    elseif(source MATCHES "_avx512\\.cc$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${avx512_flags}")
+    endif()
+  endforeach()
+  if(tests AND FATHOM_TESTS)
+    fathom_test(${name}_test SOURCES ${tests} DEPS ${name} ${ARG_TEST_DEPS} LABELS unit)
+  endif()
+endfunction()
+
+# fathom_test(name SOURCES ... DEPS ... LABELS ...): a GoogleTest program, each of its tests a ctest test.
+# Tests find the reference data of the clone in FATHOM_TESTDATA, the full sets (if there) in FATHOM_SHARED
+# and the program in FATHOM_BINARY.
+function(fathom_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS;LABELS" ${ARGN})
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE fathom_options GTest::gtest GTest::gtest_main ${ARG_LIBS})
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(${name} PRIVATE fathom_${dep})
+  endforeach()
+  target_compile_definitions(${name} PRIVATE
+    FATHOM_TESTDATA="${CMAKE_SOURCE_DIR}/testdata"
+    FATHOM_SHARED="${CMAKE_SOURCE_DIR}/../shared"
+    FATHOM_BINARY="$<TARGET_FILE_DIR:${name}>/../fathom")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+endfunction()

@@ -1,0 +1,29 @@
+# Warnings, sanitizers and the rules that keep results reproducible.
+add_library(fathom_options INTERFACE)
+target_include_directories(fathom_options INTERFACE "${CMAKE_SOURCE_DIR}/src")
+# The compiler must not fuse a*b+c on its own: every fma in the project is written out (docs/numerics.md).
+target_compile_options(fathom_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Werror
+  -ffp-contract=off -fno-math-errno)
+if(FATHOM_SANITIZE)
+  target_compile_options(fathom_options INTERFACE
+    -fsanitize=${FATHOM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(fathom_options INTERFACE -fsanitize=${FATHOM_SANITIZE})
+endif()
+if(FATHOM_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
+  target_compile_definitions(fathom_options INTERFACE FATHOM_DCHECKS=1)
+endif()
+find_package(Threads REQUIRED)
+target_link_libraries(fathom_options INTERFACE Threads::Threads)
+
+find_program(FATHOM_CCACHE ccache)
+if(FATHOM_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${FATHOM_CCACHE}")
+endif()
+
+# True on the machines for which the AVX2 and AVX-512 kernels are built.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(FATHOM_X86 ON)
+else()
+  set(FATHOM_X86 OFF)
+endif()

@@ -1,0 +1,54 @@
+// Owned memory for tensors: aligned to 64 bytes (a cache line, an AVX-512 register), never initialised
+// element by element, movable, not copyable. Zero-filled.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include "base/check.h"
+#include "base/math.h"
+
+namespace fathom {
+
+inline constexpr int64_t kBufferAlignment = 64;
+
+template <typename T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t size) : size_(size) {
+    FATHOM_CHECK(size >= 0, "size ", size);
+    if (size == 0) return;
+    const int64_t bytes = round_up(size * static_cast<int64_t>(sizeof(T)), kBufferAlignment);
+    data_.reset(static_cast<T*>(std::aligned_alloc(kBufferAlignment, static_cast<size_t>(bytes))));
+    FATHOM_CHECK(data_ != nullptr, "out of memory for ", bytes, " bytes");
+    std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(bytes));
+  }
+
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  int64_t size() const { return size_; }
+  int64_t bytes() const { return size_ * static_cast<int64_t>(sizeof(T)); }
+  T& operator[](int64_t i) {
+    FATHOM_DCHECK(i >= 0 && i < size_, "index ", i, " of ", size_);
+    return data_.get()[i];
+  }
+  const T& operator[](int64_t i) const {
+    FATHOM_DCHECK(i >= 0 && i < size_, "index ", i, " of ", size_);
+    return data_.get()[i];
+  }
+  std::span<T> span() { return {data_.get(), static_cast<size_t>(size_)}; }
+  std::span<const T> span() const { return {data_.get(), static_cast<size_t>(size_)}; }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+  std::unique_ptr<T, Free> data_;
+  int64_t size_ = 0;
+};
+
+}  // namespace fathom
