@@ -1,3 +1,103 @@
-#include "cli/commands.h"
+// The program: finds the command, parses its options, runs it and turns what comes back into an exit code
+// (0 done, 1 the input or the machine, 2 wrong usage, 130 interrupted).
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
 
-int main() { return 0; }
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/interrupt.h"
+#include "cli/isa_names.h"
+#include "cli/output.h"
+#include "cli/parse.h"
+#include "cli/suggest.h"
+#include "cli/version.h"
+
+namespace fathom::cli {
+namespace {
+
+[[maybe_unused]] constexpr const char* kRunning = "Running";
+[[maybe_unused]] constexpr const char* kWeights = "Weights";
+[[maybe_unused]] constexpr const char* kMeasuring = "Measuring";
+
+// The commands in the order of `fathom help`, those of one group together. A line is
+// {name, group, summary, add_function}.
+const std::vector<Command> kCommands = {};
+
+Status write_version() {
+  return standard_output().write(str_cat("fathom ", kVersion, "\ncommit ", kCommit, "\ncompiler ", kCompiler,
+                                         "\ninstruction sets ", isa_names(), "\n"));
+}
+
+Status run_command(const std::string& name, const std::vector<std::string>& arguments) {
+  for (const Command& command : kCommands) {
+    if (name != command.name) continue;
+    Invocation invocation;
+    const auto app = make_app(command, invocation);
+    FATHOM_TRY(const ParseOutcome outcome, parse_arguments(*app, arguments));
+    if (outcome == ParseOutcome::kHelp) return standard_output().write(command_help(*app));
+    return invocation.run();
+  }
+  std::vector<std::string> names = {"help"};
+  for (const Command& command : kCommands) names.emplace_back(command.name);
+  return usage_error("there is no command '", name, "'; did you mean '", nearest_name(name, names),
+                     "'? `fathom help` lists them");
+}
+
+Status dispatch(std::vector<std::string> arguments) {
+  if (arguments.empty()) return standard_output().write(command_list(kCommands));
+  std::string name = arguments.front();
+  arguments.erase(arguments.begin());
+  if (name == "help" || name == "--help" || name == "-h") {
+    if (arguments.empty()) return standard_output().write(command_list(kCommands));
+    return run_command(arguments.front(), {"--help"});
+  }
+  if (name == "--version") return write_version();
+  if (name.starts_with("-")) {
+    return usage_error("there is no option '", name, "' before a command; did you mean '",
+                       nearest_name(name, {"--help", "--version"}), "'?");
+  }
+  return run_command(name, arguments);
+}
+
+int exit_code(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kUsage:
+      return 2;
+    case ErrorCode::kInterrupted:
+      return 130;
+    case ErrorCode::kInvalid:
+    case ErrorCode::kUnsupported:
+    case ErrorCode::kIo:
+    case ErrorCode::kExhausted:
+      return 1;
+  }
+  return 1;
+}
+
+int run(std::vector<std::string> arguments) {
+  Status status = dispatch(std::move(arguments));
+  const Status written = standard_output().flush();
+  if (status.ok()) status = written;
+  if (status.ok()) return 0;
+  if (!status.error().message.empty()) print_error(status.error().message);
+  return exit_code(status.error().code);
+}
+
+}  // namespace
+}  // namespace fathom::cli
+
+int main(int argc, char** argv) {
+  fathom::cli::install_signal_handlers();
+  fathom::cli::set_verbosity(fathom::LogLevel::kWarning, false);
+  // We do not throw; what libraries throw ends here at the latest.
+  try {
+    return fathom::cli::run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  } catch (const std::bad_alloc&) {
+    fathom::cli::print_error("out of memory; close other programs, or give less context or a smaller model");
+  } catch (const std::exception& error) {
+    fathom::cli::print_error(error.what());
+  }
+  return 1;
+}
