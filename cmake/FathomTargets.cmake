@@ -54,7 +54,7 @@ function(fathom_test name)
   target_compile_definitions(${name} PRIVATE
     FATHOM_TESTDATA="${CMAKE_SOURCE_DIR}/testdata"
     FATHOM_SHARED="${CMAKE_SOURCE_DIR}/../shared"
-    FATHOM_BINARY="$<TARGET_FILE_DIR:${name}>/../fathom")
+    FATHOM_BINARY="${CMAKE_BINARY_DIR}/fathom")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
 endfunction()

@@ -1,6 +1,7 @@
-// What the library wants a person to know without it being a result or an error: notes and warnings. The library
-// never prints; the program that embeds it sets a sink (src/cli does). Without one nothing is said.
-// Thread-safe as far as the sink is; set the sink before threads start.
+// What the library wants a person to know without it being a result or an error: notes and
+// warnings. The library never prints; the program that embeds it sets a sink (src/cli does).
+// Without one nothing is said. Thread-safe as far as the sink is; set the sink before threads
+// start.
 #pragma once
 
 #include <string>

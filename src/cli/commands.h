@@ -1,11 +1,14 @@
-// The commands of the program: one add_* function and one file each. A command gets a CLI11 app that stands for
-// itself alone (the program has already looked at the command's name), declares its options on it and leaves its
-// work in invocation.run, which is called when the command line parsed. Results go to standard output
-// (cli/output.h), everything else to standard error (base/log.h, cli/progress.h).
+// The commands of the program: one add_* function and one file each. A command gets a CLI11 app
+// that stands for itself alone (the program has already looked at the command's name), declares its
+// options on it and leaves its work in invocation.run, which is called when the command line
+// parsed. Results go to standard output (cli/output.h), everything else to standard error
+// (base/log.h, cli/progress.h).
 //
-// To add a command: write src/cli/<name>.cc, declare its function here, and add its line to the table in main.cc.
-// Help, the man page, shell completion and their tests follow from the declarations:
-//   - every option has a group, a description and, if it takes a value, a default to show (a captured one, or
+// To add a command: write src/cli/<name>.cc, declare its function here, and add its line to the
+// table in main.cc. Help, the man page, shell completion and their tests follow from the
+// declarations:
+//   - every option has a group, a description and, if it takes a value, a default to show (a
+//   captured one, or
 //     ->default_str("what happens then"));
 //   - set_example gives the example that --help ends with.
 #pragma once

@@ -48,7 +48,8 @@ std::unique_ptr<CLI::App> make_app(const Command& command, Invocation& invocatio
 
 std::string command_list(std::span<const Command> commands) {
   std::string out =
-      "fathom runs, chats with, scores and converts DeepSeek-V3 models on this machine's processor.\n\n"
+      "fathom runs, chats with, scores and converts DeepSeek-V3 models on this machine's "
+      "processor.\n\n"
       "usage: fathom COMMAND [options]\n";
   std::string group;
   for (const Command& command : commands) {
@@ -78,7 +79,8 @@ std::string option_names(const CLI::Option& option) {
   }
   std::string names;
   for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
-  for (const std::string& name : option.get_lnames()) names += (names.empty() ? "--" : ", --") + name;
+  for (const std::string& name : option.get_lnames())
+    names += (names.empty() ? "--" : ", --") + name;
   const std::string metavar = option_metavar(option);
   return metavar.empty() ? names : names + " " + metavar;
 }
@@ -99,7 +101,8 @@ std::vector<OptionGroup> option_groups(const CLI::App& app) {
   };
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_group().empty()) continue;  // CLI11's way to hide one
-    group_named(option->get_positional() ? "Arguments" : option->get_group()).options.push_back(option);
+    group_named(option->get_positional() ? "Arguments" : option->get_group())
+        .options.push_back(option);
   }
   const auto rank = [](const OptionGroup& group) {
     return group.name == "Arguments" ? 0 : group.name == kLastGroup ? 2 : 1;
@@ -110,12 +113,14 @@ std::vector<OptionGroup> option_groups(const CLI::App& app) {
 }
 
 std::string usage_line(const CLI::App& app) {
-  std::string out = str_cat(app.get_name(), app.get_subcommands([](const CLI::App*) { return true; }).empty()
-                                                ? " [options]"
-                                                : " COMMAND [options]");
+  std::string out =
+      str_cat(app.get_name(), app.get_subcommands([](const CLI::App*) { return true; }).empty()
+                                  ? " [options]"
+                                  : " COMMAND [options]");
   for (const CLI::Option* option : app.get_options()) {
     if (!option->get_positional()) continue;
-    out += option->get_required() ? " " + option_names(*option) : " [" + option_names(*option) + "]";
+    out +=
+        option->get_required() ? " " + option_names(*option) : " [" + option_names(*option) + "]";
   }
   return out;
 }

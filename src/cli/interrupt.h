@@ -1,16 +1,18 @@
-// Ctrl-C. As a rule it ends the program at once with exit code 130. Work that has something to put in order first
-// (a partial file, a terminal, a conversation) holds an InterruptScope and looks at interrupted() as it goes.
+// Ctrl-C. As a rule it ends the program at once with exit code 130. Work that has something to put
+// in order first (a partial file, a terminal, a conversation) holds an InterruptScope and looks at
+// interrupted() as it goes.
 #pragma once
 
 #include "base/result.h"
 
 namespace fathom::cli {
 
-// Called once, at the start of main. Also makes a closed pipe an error of write (EPIPE) and no signal.
+// Called once, at the start of main. Also makes a closed pipe an error of write (EPIPE) and no
+// signal.
 void install_signal_handlers();
 
-// While one lives, the first Ctrl-C only sets the flag (and lets a blocked read return with EINTR); another one
-// before the flag is cleared ends the program. May be nested.
+// While one lives, the first Ctrl-C only sets the flag (and lets a blocked read return with EINTR);
+// another one before the flag is cleared ends the program. May be nested.
 class InterruptScope {
  public:
   InterruptScope();

@@ -26,7 +26,8 @@ class Source {
     if (source.fd_ < 0) return io_error(str_cat("cannot open ", file));
     struct stat info = {};
     if (::fstat(source.fd_, &info) != 0) return io_error(str_cat("cannot read ", source.name_));
-    if (S_ISDIR(info.st_mode)) return invalid_error(file, " is a folder; give a file, or - for standard input");
+    if (S_ISDIR(info.st_mode))
+      return invalid_error(file, " is a folder; give a file, or - for standard input");
     if (S_ISREG(info.st_mode)) source.size_ = info.st_size;
     return source;
   }
@@ -66,7 +67,9 @@ class Source {
   std::optional<int64_t> size_;
 };
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") == std::string_view::npos; }
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r") == std::string_view::npos;
+}
 
 }  // namespace
 
@@ -116,7 +119,8 @@ Result<std::optional<InputLine>> LineReader::State::line() {
   if (!begun) return std::optional<InputLine>();
   if (!out.text.empty() && out.text.back() == '\r') out.text.pop_back();
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (file_line == 1 && out.text.starts_with(kByteOrderMark)) out.text.erase(0, kByteOrderMark.size());
+  if (file_line == 1 && out.text.starts_with(kByteOrderMark))
+    out.text.erase(0, kByteOrderMark.size());
   return std::optional<InputLine>(std::move(out));
 }
 

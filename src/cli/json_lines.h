@@ -1,5 +1,5 @@
-// Lines of several files, or of standard input, as the commands that take JSON Lines (and prompts, one a line)
-// read them. Memory is bounded by the longest line allowed.
+// Lines of several files, or of standard input, as the commands that take JSON Lines (and prompts,
+// one a line) read them. Memory is bounded by the longest line allowed.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ inline constexpr int64_t kLineBytesMax = int64_t{256} << 20;
 struct InputLine {
   int64_t index = 0;  // counts the lines of all files, from 0; blank lines count
   std::string where;  // "requests.jsonl, line 3": for messages
-  std::string text;   // without its end ("\n" or "\r\n"); a byte order mark at a file's beginning is dropped
+  std::string
+      text;  // without its end ("\n" or "\r\n"); a byte order mark at a file's beginning is dropped
   bool too_long = false;  // then text is empty: the line was read over
 
   // The line as one JSON document; the error says where the line stands.
@@ -28,13 +29,16 @@ struct InputLine {
 
 class LineReader {
  public:
-  // No files, or "-": standard input. Opens them all at once, so that a missing one is seen before any work.
-  static Result<LineReader> open(const std::vector<std::string>& files, int64_t line_bytes_max = kLineBytesMax);
+  // No files, or "-": standard input. Opens them all at once, so that a missing one is seen before
+  // any work.
+  static Result<LineReader> open(const std::vector<std::string>& files,
+                                 int64_t line_bytes_max = kLineBytesMax);
   LineReader(LineReader&&) noexcept;
   LineReader& operator=(LineReader&&) noexcept;
   ~LineReader();
 
-  // The next line that is not blank, nothing at the end. An error if reading fails or a person interrupts.
+  // The next line that is not blank, nothing at the end. An error if reading fails or a person
+  // interrupts.
   Result<std::optional<InputLine>> next();
 
   // Bytes of all files, for a progress bar; nothing if one of them is a pipe.

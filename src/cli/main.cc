@@ -1,5 +1,5 @@
-// The program: finds the command, parses its options, runs it and turns what comes back into an exit code
-// (0 done, 1 the input or the machine, 2 wrong usage, 130 interrupted).
+// The program: finds the command, parses its options, runs it and turns what comes back into an
+// exit code (0 done, 1 the input or the machine, 2 wrong usage, 130 interrupted).
 #include <exception>
 #include <new>
 #include <string>
@@ -26,8 +26,8 @@ namespace {
 const std::vector<Command> kCommands = {};
 
 Status write_version() {
-  return standard_output().write(str_cat("fathom ", kVersion, "\ncommit ", kCommit, "\ncompiler ", kCompiler,
-                                         "\ninstruction sets ", isa_names(), "\n"));
+  return standard_output().write(str_cat("fathom ", kVersion, "\ncommit ", kCommit, "\ncompiler ",
+                                         kCompiler, "\ninstruction sets ", isa_names(), "\n"));
 }
 
 Status run_command(const std::string& name, const std::vector<std::string>& arguments) {
@@ -95,7 +95,8 @@ int main(int argc, char** argv) {
   try {
     return fathom::cli::run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
   } catch (const std::bad_alloc&) {
-    fathom::cli::print_error("out of memory; close other programs, or give less context or a smaller model");
+    fathom::cli::print_error(
+        "out of memory; close other programs, or give less context or a smaller model");
   } catch (const std::exception& error) {
     fathom::cli::print_error(error.what());
   }

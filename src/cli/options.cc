@@ -15,14 +15,21 @@ struct Unit {
   std::string_view name;  // lower case
   double bytes;
 };
-constexpr Unit kUnits[] = {
-    {"", 1},       {"b", 1},       {"kb", 1e3},           {"mb", 1e6},           {"gb", 1e9},
-    {"tb", 1e12},  {"kib", 1024.}, {"mib", 1024. * 1024}, {"gib", 1073741824.0}, {"tib", 1099511627776.0}};
+constexpr Unit kUnits[] = {{"", 1},
+                           {"b", 1},
+                           {"kb", 1e3},
+                           {"mb", 1e6},
+                           {"gb", 1e9},
+                           {"tb", 1e12},
+                           {"kib", 1024.},
+                           {"mib", 1024. * 1024},
+                           {"gib", 1073741824.0},
+                           {"tib", 1099511627776.0}};
 
 void add_threads(CLI::App& app, CommonOptions& options) {
   app.add_option("--threads", options.threads, "Threads that compute")
       ->type_name("N")
-      ->check(number_range(1, 4096))
+      ->transform(whole_number(1, 4096))
       ->default_str("the cores this process may use")
       ->group("Computation");
 }
@@ -32,9 +39,10 @@ void add_compute(CLI::App& app, CommonOptions& options) {
   add_choice_option(app, "--isa", options.isa, {"auto", "ref", "avx2", "avx512", "neon"},
                     "Instruction set of the kernels; auto takes the best this machine has")
       ->group("Computation");
-  add_choice_option(app, "--activations", options.activations, {"auto", "fp8", "int8", "bf16", "full"},
-                    "What enters a linear layer: E4M3 in tiles, INT8 in tiles, rounded to BF16, or F32 as it is; "
-                    "auto: what the weights are made for")
+  add_choice_option(
+      app, "--activations", options.activations, {"auto", "fp8", "int8", "bf16", "full"},
+      "What enters a linear layer: E4M3 in tiles, INT8 in tiles, rounded to BF16, or F32 as it is; "
+      "auto: what the weights are made for")
       ->group("Computation");
   add_choice_option(app, "--attention", options.attention, {"auto", "naive", "absorbed"},
                     "Form of multi-head latent attention; auto takes the faster one")
@@ -44,7 +52,7 @@ void add_compute(CLI::App& app, CommonOptions& options) {
 void add_cache(CLI::App& app, CommonOptions& options) {
   app.add_option("--context", options.context, "Tokens of context to make room for")
       ->type_name("N")
-      ->check(number_range(1, 1e9))
+      ->transform(whole_number(1, 1'000'000'000))
       ->default_str("the model's own")
       ->group("Memory");
   add_choice_option(app, "--kv-dtype", options.kv_dtype, {"auto", "bf16", "fp8", "f32"},
@@ -70,13 +78,15 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
   }
   if (groups & kCacheOptions) add_cache(app, options);
   if (groups & kMemoryOption) {
-    add_size_option(app, "--max-memory", options.max_memory, "Refuse to use more memory than this, as in 16GiB")
+    add_size_option(app, "--max-memory", options.max_memory,
+                    "Refuse to use more memory than this, as in 16GiB")
         ->default_str("no limit")
         ->group("Memory");
   }
   if (groups & kSeedOption) {
     app.add_option("--seed", options.seed, "Seed of everything random")
         ->type_name("N")
+        ->transform(whole_number())
         ->default_str("a new one each time")
         ->group("Computation");
   }
@@ -85,15 +95,17 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
       ->group("General");
   app.add_flag("--quiet", options.quiet, "No progress and no notes: errors only")->group("General");
   app.parse_complete_callback([&options] {
-    set_verbosity(options.quiet ? LogLevel::kError
-                                : log_level_from_name(options.log_level).value_or(LogLevel::kWarning),
+    set_verbosity(options.quiet
+                      ? LogLevel::kError
+                      : log_level_from_name(options.log_level).value_or(LogLevel::kWarning),
                   options.quiet);
   });
 }
 
 Result<int64_t> parse_size(std::string_view text) {
   const auto fail = [&](std::string_view why) {
-    return usage_error("'", text, "' is not a size", why, "; write a number and KB, MB, GB, KiB, MiB or GiB, as in 16GiB");
+    return usage_error("'", text, "' is not a size", why,
+                       "; write a number and KB, MB, GB, KiB, MiB or GiB, as in 16GiB");
   };
   double number = 0;
   const char* const end = text.data() + text.size();
@@ -107,7 +119,8 @@ Result<int64_t> parse_size(std::string_view text) {
   for (const Unit& known : kUnits) {
     if (unit != known.name) continue;
     const double bytes = number * known.bytes;
-    if (bytes >= static_cast<double>(std::numeric_limits<int64_t>::max())) return fail(" this machine can have");
+    if (bytes >= static_cast<double>(std::numeric_limits<int64_t>::max()))
+      return fail(" this machine can have");
     return static_cast<int64_t>(bytes);
   }
   return fail("");
@@ -129,7 +142,8 @@ CLI::Option* add_size_option(CLI::App& app, const std::string& name, std::option
 }
 
 CLI::Option* add_choice_option(CLI::App& app, const std::string& name, std::string& value,
-                               const std::vector<std::string>& choices, const std::string& description) {
+                               const std::vector<std::string>& choices,
+                               const std::string& description) {
   CLI::Option* option = app.add_option(name, value, description)->capture_default_str();
   std::string joined;
   for (const std::string& choice : choices) joined += (joined.empty() ? "" : "|") + choice;
@@ -151,11 +165,28 @@ CLI::Validator number_range(double low, double high) {
         double number = 0;
         const char* const end = text.data() + text.size();
         const auto [rest, ec] = std::from_chars(text.data(), end, number);
-        if (ec != std::errc() || rest != end || !std::isfinite(number)) return str_cat("'", text, "' is not a number");
-        if (number < low || number > high) return str_cat(text, " is not between ", low, " and ", high);
+        if (ec != std::errc() || rest != end || !std::isfinite(number))
+          return str_cat("'", text, "' is not a number");
+        if (number < low || number > high)
+          return str_cat(text, " is not between ", low, " and ", high);
         return {};
       },
       "", "range");
+}
+
+CLI::Validator whole_number(uint64_t low, uint64_t high) {
+  return CLI::Validator(
+      [low, high](std::string& text) -> std::string {
+        uint64_t number = 0;
+        const char* const end = text.data() + text.size();
+        const auto [rest, ec] = std::from_chars(text.data(), end, number);
+        if (ec == std::errc() && rest == end && number >= low && number <= high) {
+          text = str_cat(number);  // CLI11 would read 010 as eight
+          return {};
+        }
+        return str_cat("'", text, "' is not a whole number from ", low, " to ", high);
+      },
+      "", "whole number");
 }
 
 std::optional<LogLevel> log_level_from_name(std::string_view name) {

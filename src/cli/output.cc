@@ -73,8 +73,9 @@ Status Output::flush() {
   const int error = write_all(fd_, text);
   if (error == 0) return {};
   if (error == EPIPE) return Error{ErrorCode::kIo, ""};
-  return Error{ErrorCode::kIo, str_cat("cannot write to ", name_, ": ", std::strerror(error),
-                                       error == ENOSPC ? "; free some space and run it again" : "")};
+  return Error{ErrorCode::kIo,
+               str_cat("cannot write to ", name_, ": ", std::strerror(error),
+                       error == ENOSPC ? "; free some space and run it again" : "")};
 }
 
 Status Output::write_now(std::string_view text) {

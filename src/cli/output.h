@@ -1,4 +1,5 @@
-// Where a command's words go. Results: standard output, every write checked. Everything else: standard error.
+// Where a command's words go. Results: standard output, every write checked. Everything else:
+// standard error.
 #pragma once
 
 #include <string>
@@ -31,16 +32,17 @@ class Output {
 // The one writer to standard output. main flushes it at the end and reports a failure.
 Output& standard_output();
 
-// Log messages of level and of more serious ones go to standard error; quiet switches progress off too.
+// Log messages of level and of more serious ones go to standard error; quiet switches progress off
+// too.
 void set_verbosity(LogLevel level, bool quiet);
 bool quiet();
 
-// "fathom: message" on standard error, whatever the verbosity. Control characters (a file's name may hold some)
-// are written as \xNN.
+// "fathom: message" on standard error, whatever the verbosity. Control characters (a file's name
+// may hold some) are written as \xNN.
 void print_error(std::string_view message);
 
-// Whether fd may get colour: it and standard error are terminals, NO_COLOR is not set, TERM is not "dumb",
-// not --quiet.
+// Whether fd may get colour: it and standard error are terminals, NO_COLOR is not set, TERM is not
+// "dumb", not --quiet.
 bool colour_on(int fd);
 
 }  // namespace fathom::cli

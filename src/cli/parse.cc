@@ -18,12 +18,13 @@ Error unexpected_argument(const CLI::App& app, const std::string& argument) {
     for (const std::string& known : option->get_lnames()) names.push_back("--" + known);
     for (const std::string& known : option->get_snames()) names.push_back("-" + known);
   }
-  return usage_error("there is no option '", name, "'; did you mean '", nearest_name(name, names), "'? See ",
-                     app.get_name(), " --help");
+  return usage_error("there is no option '", name, "'; did you mean '", nearest_name(name, names),
+                     "'? See ", app.get_name(), " --help");
 }
 
 // CLI11 reads `--name= value` as --name with the next argument; to us it is an empty value.
-std::vector<std::string> split_empty_values(const CLI::App& app, const std::vector<std::string>& arguments) {
+std::vector<std::string> split_empty_values(const CLI::App& app,
+                                            const std::vector<std::string>& arguments) {
   std::vector<std::string> out;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
@@ -31,7 +32,8 @@ std::vector<std::string> split_empty_values(const CLI::App& app, const std::vect
       out.insert(out.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i), arguments.end());
       break;
     }
-    if (argument.size() > 3 && argument.starts_with("--") && argument.find('=') == argument.size() - 1) {
+    if (argument.size() > 3 && argument.starts_with("--") &&
+        argument.find('=') == argument.size() - 1) {
       const std::string name = argument.substr(0, argument.size() - 1);
       const CLI::Option* const option = app.get_option_no_throw(name);
       if (option != nullptr && option->get_items_expected_max() > 0) {
@@ -47,7 +49,8 @@ std::vector<std::string> split_empty_values(const CLI::App& app, const std::vect
 
 std::string sentence(const CLI::ParseError& error) {
   std::string text = error.what();
-  while (!text.empty() && (text.back() == '\n' || text.back() == '.' || text.back() == ' ')) text.pop_back();
+  while (!text.empty() && (text.back() == '\n' || text.back() == '.' || text.back() == ' '))
+    text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
@@ -55,6 +58,9 @@ std::string sentence(const CLI::ParseError& error) {
 }  // namespace
 
 Result<ParseOutcome> parse_arguments(CLI::App& app, std::vector<std::string> arguments) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_items_expected_max() == 0) option->disable_flag_override();  // no --quiet=7
+  }
   arguments = split_empty_values(app, arguments);
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
@@ -65,8 +71,9 @@ Result<ParseOutcome> parse_arguments(CLI::App& app, std::vector<std::string> arg
     const std::vector<std::string> rest = app.remaining(true);
     if (rest.empty()) return usage_error(sentence(error), "; see ", app.get_name(), " --help");
     // An unknown option makes its value an unexpected argument too: name the option.
-    const auto option = std::find_if(rest.begin(), rest.end(),
-                                     [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
+    const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& text) {
+      return text.size() > 1 && text[0] == '-';
+    });
     return unexpected_argument(app, option != rest.end() ? *option : rest.front());
   } catch (const CLI::ConversionError& error) {
     return usage_error("a value is not of the kind its option takes: ", sentence(error), "; see ",

@@ -11,7 +11,8 @@ namespace fathom::cli {
 
 enum class ParseOutcome { kParsed, kHelp };
 
-// Arguments come after the command's name. An unknown option is answered with the nearest one there is.
+// Arguments come after the command's name. An unknown option is answered with the nearest one there
+// is.
 Result<ParseOutcome> parse_arguments(CLI::App& app, std::vector<std::string> arguments);
 
 }  // namespace fathom::cli

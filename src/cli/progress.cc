@@ -26,7 +26,8 @@ std::string amount(int64_t value, const std::string& unit) {
 
 std::string duration(int64_t seconds) {
   const auto two = [](int64_t n) { return str_cat(n < 10 ? "0" : "", n); };
-  if (seconds >= 3600) return str_cat(seconds / 3600, ":", two(seconds / 60 % 60), ":", two(seconds % 60));
+  if (seconds >= 3600)
+    return str_cat(seconds / 3600, ":", two(seconds / 60 % 60), ":", two(seconds % 60));
   return str_cat(seconds / 60, ":", two(seconds % 60));
 }
 
@@ -63,15 +64,18 @@ void Progress::draw(int64_t done) {
     const int64_t shown = std::min(done, total_);
     constexpr int64_t kCells = 20;
     const int64_t filled = shown * kCells / total_;
-    text = str_cat(label_, " [", std::string(static_cast<size_t>(filled), '#'),
-                   std::string(static_cast<size_t>(kCells - filled), '.'), "] ", shown * 100 / total_, "%  ",
-                   amount(shown, unit_), " of ", amount(total_, unit_), " ", unit);
+    text =
+        str_cat(label_, " [", std::string(static_cast<size_t>(filled), '#'),
+                std::string(static_cast<size_t>(kCells - filled), '.'), "] ", shown * 100 / total_,
+                "%  ", amount(shown, unit_), " of ", amount(total_, unit_), " ", unit);
     if (shown > 0) {
-      const double left = seconds * static_cast<double>(total_ - shown) / static_cast<double>(shown);
+      const double left =
+          seconds * static_cast<double>(total_ - shown) / static_cast<double>(shown);
       text += str_cat(", ", duration(static_cast<int64_t>(left)), " left");
     }
   } else {
-    text = str_cat(label_, "  ", amount(done, unit_), " ", unit, ", ", duration(static_cast<int64_t>(seconds)));
+    text = str_cat(label_, "  ", amount(done, unit_), " ", unit, ", ",
+                   duration(static_cast<int64_t>(seconds)));
   }
   text.resize(std::min(text.size(), static_cast<size_t>(std::max(1, terminal_columns() - 1))));
   write_stderr("\r\x1b[K" + text);

@@ -1,4 +1,5 @@
-// A progress bar on standard error, while a person watches: silent if standard error is no terminal or with
+// A progress bar on standard error, while a person watches: silent if standard error is no terminal
+// or with
 // --quiet. Drawn at most ten times a second, wiped when done.
 #pragma once
 
