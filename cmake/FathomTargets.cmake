@@ -51,6 +51,7 @@ function(fathom_test name)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${name} PRIVATE fathom_${dep})
   endforeach()
+  target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")  # "tests/support/..."
   target_compile_definitions(${name} PRIVATE
     FATHOM_TESTDATA="${CMAKE_SOURCE_DIR}/testdata"
     FATHOM_SHARED="${CMAKE_SOURCE_DIR}/../shared"

@@ -1,0 +1,61 @@
+// All tensors of a model by name, over one or many safetensors files that stay mapped. The weights of a model
+// are the files that model.safetensors.index.json names, else model.safetensors, else the only *.safetensors.
+// Index and files must agree in both directions; a weight and its scale may lie in different files.
+// Not here: what the tensors mean (model/weights.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "io/model_files.h"
+#include "tensor/tensor.h"
+
+namespace fathom {
+
+inline constexpr std::string_view kIndexName = "model.safetensors.index.json";
+
+struct CheckpointTensor {
+  std::string name;
+  Tensor tensor;
+  size_t shard = 0;  // into Checkpoint::shards()
+};
+
+struct Shard {
+  std::string name;  // of the file
+  FileBytes bytes;
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+class Checkpoint {
+ public:
+  static Result<Checkpoint> open(const ModelFiles& files);
+
+  // Null if there is none of that name. Points into the checkpoint: valid while it, or a copy of it, lives.
+  const Tensor* find(std::string_view name) const;
+  // Sorted by name.
+  const std::vector<CheckpointTensor>& tensors() const { return tensors_; }
+  const std::vector<Shard>& shards() const { return shards_; }
+  // The path of the file that holds the tensor, for messages; it must exist.
+  std::string file_of(std::string_view name) const;
+  // Of the data of all tensors.
+  int64_t total_bytes() const { return total_bytes_; }
+  const ModelFiles& files() const { return files_; }
+
+ private:
+  explicit Checkpoint(ModelFiles files) : files_(std::move(files)) {}
+  Status open_shard(const std::string& name);
+  Status finish();
+  const CheckpointTensor* find_entry(std::string_view name) const;
+
+  ModelFiles files_;
+  std::vector<Shard> shards_;
+  std::vector<CheckpointTensor> tensors_;
+  int64_t total_bytes_ = 0;
+};
+
+}  // namespace fathom

@@ -1,0 +1,85 @@
+// Whole files in and out. Output is written beside its final name and renamed when it is complete, so that a
+// name never stands for half a file; what exists is replaced only when asked for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+
+namespace fathom {
+
+// An open file; closes itself.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  FileDescriptor(int fd, int64_t size) : fd_(fd), size_(size) {}
+  FileDescriptor(FileDescriptor&& other) noexcept;
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor();
+
+  int get() const { return fd_; }
+  int64_t size() const { return size_; }  // when it was opened
+  int release() { return std::exchange(fd_, -1); }
+  void close();
+
+ private:
+  int fd_ = -1;
+  int64_t size_ = 0;
+};
+
+// A regular file, through symbolic links; never blocks (a pipe is refused, not waited for).
+Result<FileDescriptor> open_for_reading(const std::string& path);
+
+inline constexpr int64_t kSmallFileBytesMax = int64_t{256} << 20;  // configs, tokenizers, indexes
+
+// The whole file, refused before it is read if it is larger than bytes_max.
+Result<std::string> read_file(const std::string& path, int64_t bytes_max = kSmallFileBytesMax);
+
+// True for anything that stands at the path, dangling links included.
+bool path_exists(const std::string& path);
+bool is_directory(const std::string& path);
+// Creates the folder and those above it; one that is there already is fine.
+Status make_directories(const std::string& path);
+// "a/b", whatever slashes a ends with.
+std::string join_path(std::string_view folder, std::string_view name);
+
+// A file that gets its name when it is complete. Destroyed before commit(): nothing remains of it.
+class AtomicFile {
+ public:
+  // Something stands at the path and force is false: an error now, and again at commit() if it came meanwhile.
+  // Directories and devices are never replaced. A symbolic link keeps pointing: its target is replaced.
+  static Result<AtomicFile> create(const std::string& path, bool force);
+
+  AtomicFile(AtomicFile&&) noexcept = default;
+  AtomicFile& operator=(AtomicFile&&) noexcept = delete;
+  ~AtomicFile();
+
+  Status append(std::span<const std::byte> bytes);
+  Status append(std::string_view text);
+  // Any order, also beyond the end; does not move append().
+  Status write_at(int64_t offset, std::span<const std::byte> bytes);
+  // Flushes to the disk, then renames.
+  Status commit();
+
+ private:
+  AtomicFile(FileDescriptor file, std::string path, std::string temporary, bool force)
+      : file_(std::move(file)), path_(std::move(path)), temporary_(std::move(temporary)), force_(force) {}
+
+  FileDescriptor file_;
+  std::string path_;
+  std::string temporary_;
+  bool force_ = false;
+  int64_t end_ = 0;
+};
+
+// create, append, commit.
+Status write_file(const std::string& path, std::string_view text, bool force);
+
+}  // namespace fathom

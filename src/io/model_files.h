@@ -1,0 +1,68 @@
+// The files of a model, wherever they are: a folder as published (also one of symbolic links, as a hub's cache
+// is made), or a model inside the program. Names are plain file names: a '/', "..", or NUL in one is refused, so
+// that an index cannot reach outside the folder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace fathom {
+
+struct EmbeddedFile {
+  std::string_view name;
+  std::span<const std::byte> bytes;  // static memory, aligned to 64 bytes
+};
+
+// Makes the files the program's own model; the span must live as long as the program. Called by main before
+// anything else, so that the libraries do not depend on what is embedded.
+void register_embedded_model(std::span<const EmbeddedFile> files);
+
+// The bytes of one file; copies share what keeps them alive.
+class FileBytes {
+ public:
+  FileBytes() = default;
+  FileBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
+      : bytes_(bytes), owner_(std::move(owner)) {}
+  std::span<const std::byte> bytes() const { return bytes_; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
+
+ private:
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;  // a mapping; null for static memory
+};
+
+class ModelFiles {
+ public:
+  // path names a folder; its contents are not examined yet.
+  static Result<ModelFiles> open_folder(const std::string& path);
+  static bool has_embedded();
+  // The program's own model; an error that says so if it was built without one.
+  static Result<ModelFiles> embedded();
+
+  bool is_embedded() const { return folder_.empty(); }
+  bool exists(std::string_view name) const;
+  Result<FileBytes> open(std::string_view name) const;
+  // The same, refused beyond bytes_max: for files that are read whole.
+  Result<FileBytes> open_small(std::string_view name, int64_t bytes_max) const;
+  // Names of the regular files, sorted.
+  Result<std::vector<std::string>> list() const;
+
+  // "the folder models/v3" or "the embedded model": for messages.
+  std::string describe() const;
+  // "models/v3/config.json" or "config.json of the embedded model": for messages.
+  std::string path_of(std::string_view name) const;
+  const std::string& folder() const { return folder_; }  // empty: embedded
+
+ private:
+  explicit ModelFiles(std::string folder) : folder_(std::move(folder)) {}
+  std::string folder_;
+};
+
+}  // namespace fathom
