@@ -40,6 +40,8 @@ enum class InputFormat : uint8_t {
 
 enum class Activations : uint8_t { kFull, kBf16, kFp8, kFp8Ue8m0 };
 InputFormat input_format(Activations activations, Dtype weight_dtype);
+// Whether prepared rows are held as BF16 (instruction sets with BF16 dot products) or as F32 with the same values.
+bool stored_as_bf16(Isa isa, InputFormat format);
 
 // Rows prepared for linear layers. Memory is taken when constructed, none after. One writer; readable by many
 // threads once prepared.
@@ -58,9 +60,10 @@ class LinearInput {
   int64_t rows() const { return m_; }
   int64_t k() const { return k_; }
   InputFormat format() const { return format_; }
-  // What the kernels read: F32 or BF16 values [m, row_stride] in the order the instruction set wants, and for the
-  // FP8 formats scales [m, ceil(k/128)]. Padding beyond k is zero.
+  // What the kernels read: k values as F32, or as BF16 where stored_as_bf16(), then zeros up to a multiple of 128.
   const void* row(int64_t m) const;
+  int64_t row_stride_bytes() const;
+  // [ceil(k/128)]: the scale of each tile; 1 in the formats without scales.
   const float* scales(int64_t m) const;
 
  private:

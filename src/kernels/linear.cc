@@ -1,0 +1,190 @@
+// Checks, threads and dispatch of linear layers; the arithmetic is in ref/ and x86/.
+#include "kernels/linear.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/math.h"
+#include "kernels/linear_plan.h"
+#include "kernels/linear_table.h"
+#include "tensor/numeric.h"
+
+namespace fathom {
+
+namespace {
+
+WeightType weight_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kF32: return WeightType::kF32;
+    case Dtype::kF16: return WeightType::kF16;
+    case Dtype::kBF16: return WeightType::kBf16;
+    case Dtype::kF8E4M3: return WeightType::kE4m3;
+    default: break;
+  }
+  FATHOM_CHECK(false, "no linear layer takes weights of type ", dtype_name(dtype));
+}
+
+bool accepts(Dtype weight, InputFormat format) {
+  switch (format) {
+    case InputFormat::kF32: return true;
+    case InputFormat::kBf16: return weight == Dtype::kBF16;
+    case InputFormat::kBf16Rounded: return weight == Dtype::kF32 || weight == Dtype::kF16;
+    case InputFormat::kBf16ForFp8:
+    case InputFormat::kFp8:
+    case InputFormat::kFp8Ue8m0: return weight == Dtype::kF8E4M3;
+  }
+  return false;
+}
+
+void check_weight(const LinearInput& x, const LinearWeight& w) {
+  FATHOM_CHECK(w.k == x.k(), "weight of ", w.k, " columns for an input of ", x.k());
+  FATHOM_CHECK(w.data != nullptr || w.n == 0, "weight [", w.n, ", ", w.k, "] has no data");
+  FATHOM_CHECK(accepts(w.dtype, x.format()), dtype_name(w.dtype), " weight for input format ",
+               static_cast<int>(x.format()));
+  FATHOM_CHECK(w.dtype != Dtype::kF8E4M3 || w.scale_inv != nullptr, "F8_E4M3 weight without scales");
+  FATHOM_CHECK(w.n_segments == 1 || (w.n_segments == kMaxSegments && w.k % 1024 == 0), w.n_segments,
+               " segments of ", w.k);
+}
+
+void check_rows(const LinearInput& x, const int32_t* rows, int64_t n_rows) {
+  if (rows == nullptr) {
+    FATHOM_CHECK(n_rows <= x.rows(), n_rows, " rows of an input of ", x.rows());
+    return;
+  }
+  for (int64_t i = 0; i < n_rows; ++i) {
+    FATHOM_CHECK(rows[i] >= 0 && rows[i] < x.rows(), "row ", rows[i], " of an input of ", x.rows());
+  }
+}
+
+// Rows [m_begin, m_end) of the list (or of the input, if rows is null) through columns [n_begin, n_end).
+LinearRange range_of(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows, int64_t m_begin,
+                     int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy) {
+  LinearRange args;
+  const int64_t first = rows == nullptr ? m_begin : 0;
+  args.x = static_cast<const char*>(x.row(first));
+  args.x_stride_bytes = x.row_stride_bytes();
+  args.x_is_bf16 = stored_as_bf16(isa, x.format());
+  args.x_scales = x.scales(first);
+  args.x_scale_stride = ceil_div(x.k(), kLinearBlock);
+  args.rows = rows == nullptr ? nullptr : rows + m_begin;
+  args.n_rows = m_end - m_begin;
+  args.w_type = weight_type(w.dtype);
+  args.w = static_cast<const char*>(w.data);
+  args.k = w.k;
+  args.w_scales = w.scale_inv;
+  args.n_begin = n_begin;
+  args.n_end = n_end;
+  args.n_segments = w.n_segments;
+  args.y = y;
+  args.ldy = ldy;
+  return args;
+}
+
+void silu_mul_row(const float* gate, const float* up, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = gate[i] * (1.0f / (1.0f + std::exp(-gate[i]))) * up[i];
+}
+
+// Columns of gate and up that a task computes before it multiplies them.
+constexpr int64_t kGluColumns = 64;
+
+void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask& task) {
+  const LinearKernels& kernels = linear_kernels(isa);
+  alignas(64) float up[kMaxTaskRows * kGluColumns];
+  for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += kGluColumns) {
+    const int64_t n1 = std::min(task.n_end, n0 + kGluColumns);
+    float* h = job.h + task.row_begin * job.ldh + n0;
+    kernels.range(range_of(isa, x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh));
+    kernels.range(range_of(isa, x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns));
+    for (int64_t i = 0; i < task.row_end - task.row_begin; ++i) {
+      silu_mul_row(h + i * job.ldh, up + i * kGluColumns, h + i * job.ldh, n1 - n0);
+    }
+  }
+}
+
+}  // namespace
+
+void linear(const Compute& compute, const LinearInput& x, std::span<const LinearJob> jobs) {
+  while (!jobs.empty()) {
+    const auto region = jobs.first(std::min<size_t>(jobs.size(), kMaxRegionJobs));
+    LinearPlan plan(compute.pool->n_threads());
+    for (const LinearJob& job : region) {
+      check_weight(x, *job.weight);
+      check_rows(x, job.rows, job.n_rows);
+      FATHOM_CHECK(job.ldy >= job.weight->n, "ldy ", job.ldy, " for ", job.weight->n, " columns");
+      plan.add(job.n_rows, job.weight->n, job.weight->k);
+    }
+    plan.finish();
+    const LinearKernels& kernels = linear_kernels(compute.isa);
+    compute.pool->parallel_for(plan.n_tasks(), [&](int64_t index, int) {
+      const LinearTask task = plan.task(index);
+      const LinearJob& job = region[static_cast<size_t>(task.job)];
+      kernels.range(range_of(compute.isa, x, *job.weight, job.rows, task.row_begin, task.row_end, task.n_begin,
+                             task.n_end, job.y + task.row_begin * job.ldy + task.n_begin, job.ldy));
+    });
+    jobs = jobs.subspan(region.size());
+  }
+}
+
+void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w, float* y, int64_t ldy) {
+  const LinearJob job{&w, nullptr, x.rows(), y, ldy};
+  linear(compute, x, std::span(&job, 1));
+}
+
+void linear_glu(const Compute& compute, const LinearInput& x, std::span<const GluJob> jobs) {
+  while (!jobs.empty()) {
+    const auto region = jobs.first(std::min<size_t>(jobs.size(), kMaxRegionJobs));
+    LinearPlan plan(compute.pool->n_threads());
+    for (const GluJob& job : region) {
+      check_weight(x, *job.gate);
+      check_weight(x, *job.up);
+      check_rows(x, job.rows, job.n_rows);
+      FATHOM_CHECK(job.gate->n == job.up->n, "gate of ", job.gate->n, " rows, up of ", job.up->n);
+      FATHOM_CHECK(job.ldh >= job.gate->n, "ldh ", job.ldh, " for ", job.gate->n, " columns");
+      plan.add(job.n_rows, job.gate->n, 2 * job.gate->k);
+    }
+    plan.finish();
+    compute.pool->parallel_for(plan.n_tasks(), [&](int64_t index, int) {
+      const LinearTask task = plan.task(index);
+      glu_task(compute.isa, x, region[static_cast<size_t>(task.job)], task);
+    });
+    jobs = jobs.subspan(region.size());
+  }
+}
+
+void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin, int64_t m_end, int64_t n_begin,
+                  int64_t n_end, float* y, int64_t ldy) {
+  check_weight(x, w);
+  FATHOM_CHECK(m_begin >= 0 && m_begin <= m_end && m_end <= x.rows(), "rows ", m_begin, " to ", m_end, " of ", x.rows());
+  FATHOM_CHECK(n_begin >= 0 && n_begin <= n_end && n_end <= w.n, "columns ", n_begin, " to ", n_end, " of ", w.n);
+  linear_kernels(isa).range(range_of(isa, x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy));
+}
+
+float weight_at(const LinearWeight& w, int64_t row, int64_t col) {
+  FATHOM_CHECK(row >= 0 && row < w.n && col >= 0 && col < w.k, "element [", row, ", ", col, "] of [", w.n, ", ", w.k, "]");
+  float value = 0.0f;
+  const WeightType type = weight_type(w.dtype);
+  WeightRow args;
+  args.w_type = type;
+  args.w = static_cast<const char*>(w.data) + (row * w.k + col) * weight_type_bytes(type);
+  args.k = 1;
+  if (type == WeightType::kE4m3) {
+    args.scales = w.scale_inv + row / kLinearBlock * ceil_div(w.k, kLinearBlock) + col / kLinearBlock;
+  }
+  args.out = &value;
+  ref::weight_row(args);
+  return value;
+}
+
+void weight_row(Isa isa, const LinearWeight& w, int64_t row, float* out) {
+  FATHOM_CHECK(row >= 0 && row < w.n, "row ", row, " of ", w.n);
+  WeightRow args;
+  args.w_type = weight_type(w.dtype);
+  args.w = static_cast<const char*>(w.data) + row * w.k * weight_type_bytes(args.w_type);
+  args.k = w.k;
+  if (args.w_type == WeightType::kE4m3) args.scales = w.scale_inv + row / kLinearBlock * ceil_div(w.k, kLinearBlock);
+  args.out = out;
+  linear_kernels(isa).weight_row(args);
+}
+
+}  // namespace fathom

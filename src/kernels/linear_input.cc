@@ -1,0 +1,92 @@
+// Inputs of linear layers: rounding, quantising and padding of rows, done once for all layers that read them.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/math.h"
+#include "kernels/linear.h"
+#include "kernels/linear_table.h"
+
+namespace fathom {
+
+namespace {
+
+// 64 bytes beyond the padded row keep rows whose length is a power of two out of each other's cache sets.
+constexpr int64_t kRowSkew = 16;
+
+int64_t row_floats(int64_t k) { return round_up(k, kLinearBlock) + kRowSkew; }
+
+RowRounding rounding_of(InputFormat format) {
+  switch (format) {
+    case InputFormat::kF32: return RowRounding::kNone;
+    case InputFormat::kBf16:
+    case InputFormat::kBf16Rounded:
+    case InputFormat::kBf16ForFp8: return RowRounding::kBf16;
+    case InputFormat::kFp8: return RowRounding::kE4m3;
+    case InputFormat::kFp8Ue8m0: return RowRounding::kE4m3Ue8m0;
+  }
+  return RowRounding::kNone;
+}
+
+}  // namespace
+
+InputFormat input_format(Activations activations, Dtype weight_dtype) {
+  const bool fp8_weight = weight_dtype == Dtype::kF8E4M3;
+  switch (activations) {
+    case Activations::kFull: return InputFormat::kF32;
+    case Activations::kBf16:
+      if (fp8_weight) return InputFormat::kBf16ForFp8;
+      return weight_dtype == Dtype::kBF16 ? InputFormat::kBf16 : InputFormat::kBf16Rounded;
+    case Activations::kFp8: return fp8_weight ? InputFormat::kFp8 : InputFormat::kF32;
+    case Activations::kFp8Ue8m0: return fp8_weight ? InputFormat::kFp8Ue8m0 : InputFormat::kF32;
+  }
+  return InputFormat::kF32;
+}
+
+bool stored_as_bf16(Isa isa, InputFormat format) {
+  return isa == Isa::kAvx512 && format != InputFormat::kF32 && format != InputFormat::kBf16Rounded;
+}
+
+LinearInput::LinearInput(int64_t max_rows, int64_t max_k)
+    : max_rows_(max_rows),
+      max_k_(max_k),
+      values_(max_rows * row_floats(max_k)),
+      scales_(max_rows * ceil_div(max_k, kLinearBlock)) {}
+
+void LinearInput::begin(int64_t m, int64_t k, InputFormat format) {
+  FATHOM_CHECK(m >= 0 && m <= max_rows_ && k >= 0 && k <= max_k_, "input [", m, ", ", k, "] in room for [",
+               max_rows_, ", ", max_k_, "]");
+  m_ = m;
+  k_ = k;
+  format_ = format;
+}
+
+void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin, int64_t row_end) {
+  FATHOM_CHECK(row_begin >= 0 && row_end <= m_, "rows ", row_begin, " to ", row_end, " of ", m_);
+  for (int64_t m = row_begin; m < row_end; ++m) {
+    PrepareRow args;
+    args.x = x + m * ldx;
+    args.k = k_;
+    args.k_padded = round_up(k_, kLinearBlock);
+    args.rounding = rounding_of(format_);
+    args.store_bf16 = stored_as_bf16(isa, format_);
+    args.out = values_.data() + m * row_floats(k_);
+    args.scales = scales_.data() + m * ceil_div(k_, kLinearBlock);
+    linear_kernels(isa).prepare_row(args);
+  }
+}
+
+void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, int64_t m, int64_t k,
+                          InputFormat format) {
+  begin(m, k, format);
+  // A task of 16K values takes several microseconds, more than handing it out.
+  const int64_t rows = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k));
+  compute.pool->parallel_for(ceil_div(m, rows), [&](int64_t task, int) {
+    prepare_rows(compute.isa, x, ldx, task * rows, std::min(m, (task + 1) * rows));
+  });
+}
+
+const void* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
+int64_t LinearInput::row_stride_bytes() const { return row_floats(k_) * 4; }
+const float* LinearInput::scales(int64_t m) const { return scales_.data() + m * ceil_div(k_, kLinearBlock); }
+
+}  // namespace fathom
