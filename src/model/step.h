@@ -1,0 +1,49 @@
+// What the parts of the model share during one forward pass.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "model/batch.h"
+#include "model/rope.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+
+namespace fathom {
+
+struct Step {
+  const ModelConfig& config;
+  Compute compute;
+  Activations activations;
+  AttentionShape attention_shape;
+  KvLayout kv_layout;
+  const RopeTable& rope;
+  const Batch& batch;
+  int64_t n_rows;
+  Workspace& ws;
+  ForwardObserver* observer;
+};
+
+// y = x w^T for one or two layers that read the same rows (in one parallel region where they take the same format).
+struct Projection {
+  const LinearWeight& weight;
+  float* y;
+  int64_t ldy;
+};
+void project(Step& step, const float* x, int64_t ldx, int64_t k, std::initializer_list<Projection> projections);
+
+// The residual blocks of one layer, x [n_rows, hidden_size] in place. layer counts the MTP modules too.
+void decoder_layer(Step& step, const LayerWeights& weights, int64_t layer, float* x);
+
+// out = Attn(h), both [n_rows, hidden_size]; writes the rows' latents into the caches first (model/mla.cc).
+void mla(Step& step, const AttentionWeights& weights, int64_t layer, const float* h, float* out);
+
+// out = W_down(silu(W_gate h) * (W_up h)) (spec §2.6; model/block.cc).
+void mlp(Step& step, const MlpWeights& weights, const float* h, float* out);
+// Its second half: out = W_down ws.mlp_h.
+void mlp_down(Step& step, const MlpWeights& weights, float* out);
+
+// out = shared experts + the chosen routed experts, weighted (spec §2.6; model/moe.cc).
+void moe(Step& step, const MoeWeights& weights, int64_t layer, const float* h, float* out);
+
+}  // namespace fathom
