@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "base/str_cat.h"
+#include "io/printable.h"
 
 namespace fathom::cli {
 namespace {
 
 constexpr size_t kBufferBytes = 64 * 1024;
+constexpr size_t kMessageBytes = 4096;
 bool quiet_mode = false;
 
 // Everything or an errno (0: done).
@@ -24,22 +26,6 @@ int write_all(int fd, std::string_view text) {
     text.remove_prefix(static_cast<size_t>(n));
   }
   return 0;
-}
-
-std::string printable(std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
-      out += "\\x";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  return out;
 }
 
 std::string_view level_name(LogLevel level) {
@@ -57,10 +43,20 @@ std::string_view level_name(LogLevel level) {
 
 void log_to_stderr(LogLevel level, std::string_view message) {
   // One write, so that lines of several threads stay whole. Nobody can be told if it fails.
-  (void)write_all(STDERR_FILENO, str_cat("fathom: ", level_name(level), printable(message), "\n"));
+  (void)write_all(STDERR_FILENO,
+                  str_cat("fathom: ", level_name(level), printable(message, kMessageBytes), "\n"));
 }
 
 }  // namespace
+
+Result<std::unique_ptr<Output>> Output::create(const std::string& path, bool force) {
+  if (path.empty() || path == "-")
+    return std::make_unique<Output>(STDOUT_FILENO, "standard output");
+  FATHOM_TRY(AtomicFile file, AtomicFile::create(path, force));
+  auto output = std::make_unique<Output>(-1, path);
+  output->file_.emplace(std::move(file));
+  return output;
+}
 
 Status Output::write(std::string_view text) {
   buffer_ += text;
@@ -70,6 +66,7 @@ Status Output::write(std::string_view text) {
 Status Output::flush() {
   if (buffer_.empty()) return {};
   const std::string text = std::exchange(buffer_, {});
+  if (file_.has_value()) return file_->append(text);
   const int error = write_all(fd_, text);
   if (error == 0) return {};
   if (error == EPIPE) return Error{ErrorCode::kIo, ""};
@@ -81,6 +78,11 @@ Status Output::flush() {
 Status Output::write_now(std::string_view text) {
   buffer_ += text;
   return flush();
+}
+
+Status Output::finish() {
+  FATHOM_RETURN_IF_ERROR(flush());
+  return file_.has_value() ? file_->commit() : Status();
 }
 
 Output& standard_output() {
@@ -96,7 +98,7 @@ void set_verbosity(LogLevel level, bool quiet) {
 bool quiet() { return quiet_mode; }
 
 void print_error(std::string_view message) {
-  (void)write_all(STDERR_FILENO, str_cat("fathom: ", printable(message), "\n"));
+  (void)write_all(STDERR_FILENO, str_cat("fathom: ", printable(message, kMessageBytes), "\n"));
 }
 
 bool colour_on(int fd) {

@@ -2,16 +2,20 @@
 // standard error.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/log.h"
 #include "base/result.h"
+#include "io/files.h"
 
 namespace fathom::cli {
 
-// A buffered writer to a file descriptor that it does not own. Not thread-safe.
-// If the reader of a pipe has gone, the error has no message: the program ends quietly.
+// A buffered writer to a file descriptor that it does not own, or to a file that gets its name when
+// it is complete. Not thread-safe. If the reader of a pipe has gone, the error has no message: the
+// program ends quietly.
 class Output {
  public:
   // name is for messages: "standard output".
@@ -19,13 +23,20 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
+  // "" or "-": standard output. Else a file, which is not overwritten unless force.
+  static Result<std::unique_ptr<Output>> create(const std::string& path, bool force);
+
   Status write(std::string_view text);  // may keep it for later
   Status flush();                       // what was written has reached the system
   Status write_now(std::string_view text);
+  // The end: flushes, and gives a file its name. Destroyed without it, a file leaves nothing
+  // behind.
+  Status finish();
 
  private:
-  int fd_;
+  int fd_ = -1;
   std::string name_;
+  std::optional<AtomicFile> file_;
   std::string buffer_;
 };
 

@@ -98,7 +98,7 @@ TEST(Cli, ErrorsHoldNoControlCharacters) {
   const RunResult result = run_fathom({"\x1b[31mred"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_EQ(result.err.find('\x1b'), std::string::npos);
-  EXPECT_NE(result.err.find("\\x1b[31mred"), std::string::npos);
+  EXPECT_NE(result.err.find("\\u001b[31mred"), std::string::npos);
 }
 
 TEST(Cli, ADiskThatIsFullIsSaidAndAClosedPipeIsNot) {

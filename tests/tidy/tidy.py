@@ -4,7 +4,7 @@
   layers    who may include whom, and which file alone may include a third-party library
   sizes     lines of files, headers and functions
   words     words that must not occur
-  tests     every header of src/ is included by some test, itself or through another header
+  tests     every header of src/ is reached by some test: included, or used by what it includes (foo.h stands for foo.cc)
   weak      no weak symbols outside their own namespace in the objects of one instruction set (needs nm)
   text      files end with one newline, hold no tabs or blanks at line ends
 
@@ -159,7 +159,8 @@ def check_tests(root, _build):
         for name in re.findall(r'#include "([^"]+\.h)"', open_files.pop().read_text()):
             if name not in included:
                 included.add(name)
-                open_files += [p for p in (root / "src" / name, root / name) if p.is_file()]
+                stem = name[:-2]
+                open_files += [p for top in (root / "src", root) for p in (top / name, top / (stem + ".cc")) if p.is_file()]
     for path in sources(root, ".h"):
         name = path.relative_to(root).as_posix()
         if name.startswith("src/") and name[4:] not in included:
