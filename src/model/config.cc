@@ -19,6 +19,7 @@ constexpr int64_t kHeadsMax = 4096;
 constexpr int64_t kLayersMax = 4096;
 constexpr int64_t kMtpLayersMax = 16;
 constexpr int64_t kExpertsMax = 65536;
+constexpr int64_t kExpertsOfAllLayersMax = int64_t{1} << 18;  // the 671B model: 15,872; lists of tensors stay small
 constexpr int64_t kPositionsMax = int64_t{1} << 30;
 
 // Fields of relatives of the family that change what is computed; null, false, 0 and empty ask for nothing.
@@ -146,6 +147,11 @@ Status parse_router(const ConfigFields& fields, ModelConfig& config) {
   FATHOM_TRY(config.n_shared_experts, fields.integer("n_shared_experts", 0, 64, 0));
   FATHOM_TRY(config.num_experts_per_tok, fields.integer("num_experts_per_tok", 1, kExpertsMax));
   FATHOM_TRY(config.first_k_dense_replace, fields.integer("first_k_dense_replace", 0, config.num_hidden_layers));
+  if (config.n_routed_experts * config.n_layers_stored() > kExpertsOfAllLayersMax) {
+    return unsupported_error(fields.where("n_routed_experts"), " is ", config.n_routed_experts, " in ",
+                             config.n_layers_stored(), " layers, at most ", kExpertsOfAllLayersMax,
+                             " experts in all are supported");
+  }
   FATHOM_TRY(const int64_t freq, fields.integer("moe_layer_freq", 1, kLayersMax, 1));
   if (freq != 1) {
     return unsupported_error(fields.where("moe_layer_freq"), " is ", freq, "; only 1 (every layer after the dense ones) is supported");

@@ -199,6 +199,7 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
 TEST(ModelConfig, SizesAndNumbersHaveLimits) {
   const std::pair<const char*, Json> cases[] = {
       {"n_group", 7},
+      {"n_routed_experts", 65536},
       {"num_experts_per_tok", 257},
       {"num_experts_per_tok", 129},
       {"topk_group", 9},

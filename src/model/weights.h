@@ -81,9 +81,14 @@ struct ExpectedTensor {
 };
 // In the order of the layers; of 91,991 tensors for the published V3.
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
+// "model.layers.4."
+std::string layer_prefix(int64_t layer_idx);
+
+inline constexpr int64_t kVerifyBytesMax = int64_t{4} << 30;
 
 struct LoadOptions {
-  // Read every FP8 weight once and refuse NaN codes. Costs a pass over the file.
+  // Read every FP8 weight once and refuse NaN codes, and compare the MTP module's copies of embedding and head with
+  // the main model's. Costs a pass over the files, so that it is done unasked only up to kVerifyBytesMax.
   bool verify_weights = false;
 };
 
