@@ -27,6 +27,10 @@ function(fathom_library name)
   set(avx2_flags -mavx2 -mfma -mf16c -mbmi2)
   set(avx512_flags ${avx2_flags} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi
       -mavx512vnni -mavx512bf16 -mprefer-vector-width=512)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC's own avx512 headers start from undefined registers, which it then reports in our files.
+    list(APPEND avx512_flags -Wno-uninitialized -Wno-maybe-uninitialized)
+  endif()
   foreach(source ${sources})
     if(source MATCHES "_avx2\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${avx2_flags}")

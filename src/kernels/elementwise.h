@@ -27,6 +27,8 @@ void rope_row(Isa isa, float* x, int64_t n_heads, int64_t head_stride, int64_t d
 
 // y = sigmoid(x), elementwise, [n], y may be x.
 void sigmoid_row(Isa isa, const float* x, float* y, int64_t n);
+// y = gate * sigmoid(gate) * up, each product rounded, [n]; y may be gate or up. The same bits on every set.
+void silu_mul_row(Isa isa, const float* gate, const float* up, float* y, int64_t n);
 // y = softmax(x) over [n], y may be x: exp(x - max) / sum.
 void softmax_row(Isa isa, const float* x, float* y, int64_t n);
 // log(sum(exp(x))) over [n]: the F32 terms exp(x - max) summed in double, in a fixed lane order.
