@@ -13,6 +13,8 @@
 #include "cli/parse.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
+#include "io/embedded_model.h"
+#include "io/mapped_file.h"
 
 namespace fathom::cli {
 namespace {
@@ -90,6 +92,8 @@ int run(std::vector<std::string> arguments) {
 
 int main(int argc, char** argv) {
   fathom::cli::install_signal_handlers();
+  fathom::install_sigbus_message();
+  fathom::register_embedded_model(fathom::default_model_files());
   fathom::cli::set_verbosity(fathom::LogLevel::kWarning, false);
   // We do not throw; what libraries throw ends here at the latest.
   try {
