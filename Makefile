@@ -28,6 +28,7 @@ test: setup
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS) $(CTEST_ARGS)
 
 install: build
+	@cmake --build $(BUILD) --target fathom_docs
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 format:

@@ -8,13 +8,14 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
-#include "cli/isa_names.h"
+#include "cli/man_page.h"
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
 #include "io/embedded_model.h"
 #include "io/mapped_file.h"
+#include "kernels/dispatch.h"
 
 namespace fathom::cli {
 namespace {
@@ -28,8 +29,18 @@ namespace {
 const std::vector<Command> kCommands = {};
 
 Status write_version() {
+  std::string sets;
+  for (const Isa isa : available_isas()) str_append(sets, " ", isa_name(isa));
   return standard_output().write(str_cat("fathom ", kVersion, "\ncommit ", kCommit, "\ncompiler ",
-                                         kCompiler, "\ninstruction sets ", isa_names(), "\n"));
+                                         kCompiler, "\ninstruction sets", sets, "\n"));
+}
+
+// For the build, which installs them.
+Status write_man_page() { return standard_output().write(man_page(kCommands, kVersion)); }
+Status write_completion(const std::vector<std::string>& arguments) {
+  FATHOM_TRY(const std::string script,
+             completion_script(kCommands, arguments.empty() ? "" : arguments.front()));
+  return standard_output().write(script);
 }
 
 Status run_command(const std::string& name, const std::vector<std::string>& arguments) {
@@ -56,6 +67,8 @@ Status dispatch(std::vector<std::string> arguments) {
     return run_command(arguments.front(), {"--help"});
   }
   if (name == "--version") return write_version();
+  if (name == "man") return write_man_page();
+  if (name == "completion") return write_completion(arguments);
   if (name.starts_with("-")) {
     return usage_error("there is no option '", name, "' before a command; did you mean '",
                        nearest_name(name, {"--help", "--version"}), "'?");

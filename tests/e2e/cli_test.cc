@@ -46,7 +46,7 @@ TEST(Cli, VersionNamesCommitCompilerAndInstructionSets) {
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_TRUE(
       std::regex_search(result.out, std::regex("^fathom \\d+\\.\\d+\\.\\d+\ncommit \\S+\ncompiler "
-                                               "\\S+ \\S+.*\ninstruction sets .*ref\n")))
+                                               "\\S+ \\S+.*\ninstruction sets ref.*\n")))
       << result.out;
 }
 
@@ -92,6 +92,61 @@ TEST(Cli, UnknownCommandsAndOptionsNameTheNearestAndExitWith2) {
   EXPECT_EQ(run_fathom({"--versoin"}).exit_code, 2);
   EXPECT_EQ(run_fathom({""}).exit_code, 2);
   EXPECT_EQ(run_fathom({"help", "nothing-of-this-name"}).exit_code, 2);
+}
+
+// The options that a command's help names, "--threads" and the like.
+std::vector<std::string> options_of(const std::string& command) {
+  std::vector<std::string> names;
+  const std::string help = run_fathom({command, "--help"}).out;
+  const std::regex entry("\n  (-\\w, )?(--[a-z0-9-]+)");
+  for (std::sregex_iterator it(help.begin(), help.end(), entry), end; it != end; ++it)
+    names.push_back((*it)[2]);
+  return names;
+}
+
+// The man page holds every command and option; "\\-" is its hyphen.
+TEST(Cli, TheManPageHoldsEveryCommandAndOption) {
+  const RunResult man = run_fathom({"man"});
+  EXPECT_EQ(man.exit_code, 0);
+  EXPECT_EQ(man.out.find(".TH FATHOM 1"), 0u);
+  for (const std::string& command : commands()) {
+    const size_t begin = man.out.find("\n.SS " + command + "\n");
+    ASSERT_NE(begin, std::string::npos) << command;
+    const std::string section = man.out.substr(begin, man.out.find("\n.S", begin + 1) - begin);
+    for (const std::string& option : options_of(command)) {
+      const std::string escaped = std::regex_replace(option, std::regex("-"), "\\-");
+      EXPECT_NE(section.find(escaped), std::string::npos) << command << " " << option;
+    }
+  }
+}
+
+TEST(Cli, CompletionKnowsEveryCommandOptionAndChoice) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const RunResult script = run_fathom({"completion", shell});
+    EXPECT_EQ(script.exit_code, 0);
+    for (const std::string& command : commands()) {
+      EXPECT_NE(script.out.find(command), std::string::npos) << shell << " " << command;
+      for (const std::string& option : options_of(command)) {
+        const std::string name = std::string(shell) == "fish" ? "-l " + option.substr(2) : option;
+        EXPECT_NE(script.out.find(name), std::string::npos)
+            << shell << " " << command << " " << option;
+      }
+    }
+  }
+  EXPECT_EQ(run_fathom({"completion", "tcsh"}).exit_code, 2);
+  // What bash offers, asked of bash itself.
+  const std::string fathom = FATHOM_BINARY;
+  const auto offered = [&](const std::string& words, const std::string& position) {
+    return run({"bash", "-c",
+                "source <('" + fathom + "' completion bash); COMP_WORDS=(" + words +
+                    "); COMP_CWORD=" + position + "; _fathom; echo \"${COMPREPLY[*]}\""})
+        .out;
+  };
+  EXPECT_EQ(offered("fathom hel", "1"), "help\n");
+  for (const std::string& command : commands()) {
+    EXPECT_EQ(offered("fathom " + command + " --log-l", "2"), "--log-level\n") << command;
+    EXPECT_EQ(offered("fathom " + command + " --log-level w", "3"), "warning\n") << command;
+  }
 }
 
 TEST(Cli, ErrorsHoldNoControlCharacters) {
