@@ -1,5 +1,5 @@
-// Vectors of 8 floats on AVX2, FMA and F16C. The same names as vec_avx512.h: a kernel's body is written once against
-// them. Everything has internal linkage: no code of this file can replace code built for another machine.
+// AVX2 with FMA and F16C under the names the bodies use: 8 floats, masks for tails. Everything is static and
+// inlined, so that no code of this instruction set can be linked into other files.
 #pragma once
 
 #include <immintrin.h>
@@ -7,93 +7,153 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/exp_constants.h"
+
+#define FATHOM_ISA_NAMESPACE avx2
+#define FATHOM_INLINE static inline __attribute__((always_inline))
+
 namespace fathom::avx2 {
-namespace {
 
-using F = __m256;   // 8 floats
-using I = __m256i;  // 8 int32
-using M = __m256;   // one truth a lane: all bits or none
-constexpr int kLanes = 8;
+using F32 = __m256;
+using Mask = __m256i;  // all bits of a lane or none
+static constexpr int64_t kLanes = 8;
 
-inline F zero() { return _mm256_setzero_ps(); }
-inline F set1(float v) { return _mm256_set1_ps(v); }
-inline I set1_i(int32_t v) { return _mm256_set1_epi32(v); }
-inline F load(const float* p) { return _mm256_loadu_ps(p); }
-inline void store(float* p, F v) { _mm256_storeu_ps(p, v); }
-// Lanes [0, n) of memory, 0 < n < kLanes; the rest is zero, nothing else is touched.
-inline I first_lanes(int64_t n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-inline F load_first(const float* p, int64_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-inline void store_first(float* p, F v, int64_t n) { _mm256_maskstore_ps(p, first_lanes(n), v); }
-
-inline F add(F a, F b) { return _mm256_add_ps(a, b); }
-inline F sub(F a, F b) { return _mm256_sub_ps(a, b); }
-inline F mul(F a, F b) { return _mm256_mul_ps(a, b); }
-inline F div(F a, F b) { return _mm256_div_ps(a, b); }
-inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }  // a * b + c, rounded once
-// Where one is NaN: b.
-inline F min(F a, F b) { return _mm256_min_ps(a, b); }
-inline F max(F a, F b) { return _mm256_max_ps(a, b); }
-inline F sqrt(F a) { return _mm256_sqrt_ps(a); }
-
-inline I as_int(F v) { return _mm256_castps_si256(v); }
-inline F as_float(I v) { return _mm256_castsi256_ps(v); }
-inline I add(I a, I b) { return _mm256_add_epi32(a, b); }
-inline I sub(I a, I b) { return _mm256_sub_epi32(a, b); }
-inline I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
-inline I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
-template <int kBits>
-inline I shift_left(I a) {
-  return _mm256_slli_epi32(a, kBits);
-}
-template <int kBits>
-inline I shift_right(I a) {  // zeros come in
-  return _mm256_srli_epi32(a, kBits);
+FATHOM_INLINE Mask first_lanes(int64_t n) {  // lanes [0, n), n clamped to [0, 8]
+  const int lanes = n >= kLanes ? 8 : n <= 0 ? 0 : static_cast<int>(n);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-inline M less(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
-inline M is_nan(F a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
-inline F select(M which, F if_true, F if_false) { return _mm256_blendv_ps(if_false, if_true, which); }
-inline F abs(F a) { return as_float(bit_and(as_int(a), set1_i(0x7fffffff))); }
-
-// The sum and the largest of the lanes, by halves: l with l + 4, then + 2, + 1.
-inline float reduce_add(F v) {
-  const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
-  return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+FATHOM_INLINE F32 zero() { return _mm256_setzero_ps(); }
+FATHOM_INLINE F32 set1(float x) { return _mm256_set1_ps(x); }
+FATHOM_INLINE F32 load(const float* p) { return _mm256_loadu_ps(p); }
+FATHOM_INLINE F32 load(const float* p, Mask m) { return _mm256_maskload_ps(p, m); }
+FATHOM_INLINE void store(float* p, F32 x) { _mm256_storeu_ps(p, x); }
+FATHOM_INLINE void store(float* p, F32 x, Mask m) { _mm256_maskstore_ps(p, m, x); }
+FATHOM_INLINE F32 add(F32 a, F32 b) { return _mm256_add_ps(a, b); }
+FATHOM_INLINE F32 sub(F32 a, F32 b) { return _mm256_sub_ps(a, b); }
+FATHOM_INLINE F32 mul(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
+FATHOM_INLINE F32 div(F32 a, F32 b) { return _mm256_div_ps(a, b); }
+FATHOM_INLINE F32 sqrt(F32 a) { return _mm256_sqrt_ps(a); }
+FATHOM_INLINE F32 max(F32 a, F32 b) { return _mm256_max_ps(a, b); }        // b where either is NaN
+FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }  // a * b + c
+FATHOM_INLINE F32 fnma(F32 a, F32 b, F32 c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a * b
+FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {  // m ? a : b
+  return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m));
 }
-inline float reduce_max(F v) {
-  const __m128 v4 = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  const __m128 v2 = _mm_max_ps(v4, _mm_movehl_ps(v4, v4));
-  return _mm_cvtss_f32(_mm_max_ss(v2, _mm_movehdup_ps(v2)));
+FATHOM_INLINE F32 negate(F32 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
+
+// Horizontal sums and maxima in halves: lane i with i + 4, then i + 2, i + 1.
+FATHOM_INLINE float reduce_add(F32 x) {
+  const __m128 b = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+FATHOM_INLINE float reduce_max(F32 x) {
+  const __m128 b = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
 }
 
-// Narrow formats, exactly as floats. AVX2 has no masked loads of 16 or 8 bits: a tail goes through 16 bytes of stack.
-inline __m128i load_bytes(const void* p, int64_t n_bytes) {  // 0 < n_bytes < 16
-  alignas(16) unsigned char bytes[16] = {};
-  __builtin_memcpy(bytes, p, static_cast<size_t>(n_bytes));
-  return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
+// exp_f32 in every lane (kernels/exp_constants.h).
+FATHOM_INLINE F32 exp(F32 x) {
+  namespace k = exp_constants;
+  const F32 keep = _mm256_cmp_ps(x, set1(k::kMin), _CMP_NLT_UQ);
+  x = _mm256_min_ps(set1(k::kMax), x);
+  const F32 n =
+      _mm256_round_ps(mul(x, set1(k::kInvLn2)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const F32 r = fnma(n, set1(k::kLn2Low), fnma(n, set1(k::kLn2High), x));
+  F32 q = fma(set1(k::kC4), r, set1(k::kC3));
+  q = fma(q, r, set1(k::kC2));
+  q = fma(q, r, set1(k::kC1));
+  q = fma(q, r, set1(k::kC0));
+  const F32 p = add(set1(1.0f), fma(q, mul(r, r), r));
+  // 2^n in two steps: n = 128 has no float. Lanes out of range are cleared below.
+  const __m256i exponent = _mm256_cvtps_epi32(n);
+  const __m256i half = _mm256_srai_epi32(exponent, 1);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+  const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(exponent, half), bias), 23);
+  return _mm256_and_ps(mul(mul(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b)), keep);
 }
-inline F bf16_bits(__m128i bits) { return as_float(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)); }
-inline F load_bf16(const void* p) { return bf16_bits(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
-inline F load_bf16_first(const void* p, int64_t n) { return bf16_bits(load_bytes(p, 2 * n)); }
-inline F load_f16(const void* p) { return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
-inline F load_f16_first(const void* p, int64_t n) { return _mm256_cvtph_ps(load_bytes(p, 2 * n)); }
 
-// E4M3 comes 8 bytes at a time, as halves of 2^-8 of the value (subnormals of E4M3 are normal or exact there).
-constexpr int kE4m3Step = 8;
-
-inline void widen_e4m3(__m128i codes, F out[1]) {
-  const __m128i words = _mm_slli_epi16(_mm_cvtepi8_epi16(codes), 7);  // sign in bits 15 and 14
-  __m128i halves = _mm_and_si128(words, _mm_set1_epi16(static_cast<int16_t>(0xbf80)));
-  const __m128i nan = _mm_set1_epi16(0x3f80);
-  const __m128i is_nan_code = _mm_cmpeq_epi16(_mm_and_si128(halves, nan), nan);
-  halves = _mm_or_si128(halves, _mm_and_si128(is_nan_code, _mm_set1_epi16(0x7e00)));
-  out[0] = mul(_mm256_cvtph_ps(halves), set1(256.0f));
+// Pairs of equal values: p[0], p[0], p[1], p[1], ... from kLanes / 2 floats of which the first n exist.
+FATHOM_INLINE F32 load_twice(const float* p, int64_t n) {
+  return _mm256_permutevar8x32_ps(load(p, first_lanes(n < 4 ? n : 4)), _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
 }
-inline void load_e4m3(const void* p, F out[1]) { widen_e4m3(_mm_loadl_epi64(static_cast<const __m128i*>(p)), out); }
-inline void load_e4m3_first(const void* p, int64_t n, F out[1]) { widen_e4m3(load_bytes(p, n), out); }  // 0 < n < 8
+FATHOM_INLINE F32 swap_pairs(F32 x) { return _mm256_permute_ps(x, 0xb1); }
+// Even lanes a - b, odd lanes a + b.
+FATHOM_INLINE F32 sub_add(F32 a, F32 b) { return _mm256_addsub_ps(a, b); }
 
-}  // namespace
+// Sums of floats in double: lane i of the low half and lane i of the high half go to the same of 4 sums.
+struct F64Sum {
+  __m256d sum;
+};
+FATHOM_INLINE F64Sum f64_zero() { return {_mm256_setzero_pd()}; }
+FATHOM_INLINE F64Sum f64_add(F64Sum s, F32 x) {
+  s.sum = _mm256_add_pd(s.sum, _mm256_cvtps_pd(_mm256_castps256_ps128(x)));
+  return {_mm256_add_pd(s.sum, _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)))};
+}
+FATHOM_INLINE double f64_reduce(F64Sum s) {
+  const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(s.sum), _mm256_extractf128_pd(s.sum, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+}
+
+// Narrow types have no masked loads: tails go through a small buffer. The mask says how many lanes exist.
+FATHOM_INLINE int64_t lanes_of(Mask m) {
+  return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(m))));
+}
+FATHOM_INLINE __m128i load_u16(const uint16_t* p, Mask m) {
+  const int64_t n = lanes_of(m);
+  if (n == kLanes) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  alignas(16) uint16_t tail[8] = {};
+  for (int64_t i = 0; i < n; ++i) tail[i] = p[i];
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(tail));
+}
+
+// BF16 to F32 (exact) and back (ties to even, NaN stays NaN), as tensor/numeric.h defines them.
+FATHOM_INLINE F32 load_bf16(const uint16_t* p, Mask m) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_u16(p, m)), 16));
+}
+FATHOM_INLINE __m256i bf16_bits(F32 x) {  // in the low half of each 32-bit lane
+  const __m256i bits = _mm256_castps_si256(x);
+  const __m256i high = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  return _mm256_blendv_epi8(rounded, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
+}
+FATHOM_INLINE F32 round_bf16(F32 x) { return _mm256_castsi256_ps(_mm256_slli_epi32(bf16_bits(x), 16)); }
+FATHOM_INLINE void store_bf16(uint16_t* p, F32 x, Mask m) {
+  const __m256i bits = bf16_bits(x);
+  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+  const int64_t n = lanes_of(m);
+  if (n == kLanes) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+    return;
+  }
+  alignas(16) uint16_t tail[8];
+  _mm_store_si128(reinterpret_cast<__m128i*>(tail), packed);
+  for (int64_t i = 0; i < n; ++i) p[i] = tail[i];
+}
+
+// E4M3 to F32 (exact): exponent and mantissa move into place, the product moves the bias, as e4m3_to_f32().
+FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
+  alignas(8) uint8_t bytes[8] = {};
+  const int64_t n = lanes_of(m);
+  if (n == kLanes) {
+    __builtin_memcpy(bytes, p, 8);
+  } else {
+    for (int64_t i = 0; i < n; ++i) bytes[i] = p[i];
+  }
+  const __m256i code = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  const __m256i magnitude = _mm256_and_si256(code, _mm256_set1_epi32(0x7f));
+  const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(0x80)), 24);
+  const F32 scaled = mul(_mm256_castsi256_ps(_mm256_slli_epi32(magnitude, 20)), set1(0x1p120f));
+  const __m256i nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f));
+  const __m256i bits = _mm256_blendv_epi8(_mm256_castps_si256(scaled), _mm256_set1_epi32(0x7fc00000), nan);
+  return _mm256_castsi256_ps(_mm256_or_si256(bits, sign));
+}
+FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) { return _mm256_cvtph_ps(load_u16(p, m)); }
+
 }  // namespace fathom::avx2

@@ -1,5 +1,5 @@
-// Vectors of 16 floats on AVX-512 (F, BW, DQ, VL, VBMI). The same names as vec_avx2.h: a kernel's body is written once
-// against them. Everything has internal linkage: no code of this file can replace code built for another machine.
+// AVX-512 under the names the bodies use: 16 floats, masks for tails. Everything is static and inlined, so that no
+// code of this instruction set can be linked into other files.
 #pragma once
 
 #include <immintrin.h>
@@ -7,126 +7,122 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/exp_constants.h"
+
+#define FATHOM_ISA_NAMESPACE avx512
+#define FATHOM_INLINE static inline __attribute__((always_inline))
+
 namespace fathom::avx512 {
-namespace {
 
-using F = __m512;     // 16 floats
-using I = __m512i;    // 16 int32
-using M = __mmask16;  // one truth a lane
-constexpr int kLanes = 16;
+using F32 = __m512;
+using Mask = __mmask16;
+static constexpr int64_t kLanes = 16;
 
-inline F zero() { return _mm512_setzero_ps(); }
-inline F set1(float v) { return _mm512_set1_ps(v); }
-inline I set1_i(int32_t v) { return _mm512_set1_epi32(v); }
-inline F load(const float* p) { return _mm512_loadu_ps(p); }
-inline void store(float* p, F v) { _mm512_storeu_ps(p, v); }
-// Lanes [0, n) of memory, 0 < n < kLanes; the rest is zero, nothing else is touched.
-inline M first_lanes(int64_t n) { return static_cast<M>((1u << n) - 1u); }
-inline F load_first(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
-inline void store_first(float* p, F v, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
-
-inline F add(F a, F b) { return _mm512_add_ps(a, b); }
-inline F sub(F a, F b) { return _mm512_sub_ps(a, b); }
-inline F mul(F a, F b) { return _mm512_mul_ps(a, b); }
-inline F div(F a, F b) { return _mm512_div_ps(a, b); }
-inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }  // a * b + c, rounded once
-// Where one is NaN: b.
-inline F min(F a, F b) { return _mm512_min_ps(a, b); }
-inline F max(F a, F b) { return _mm512_max_ps(a, b); }
-inline F sqrt(F a) { return _mm512_sqrt_ps(a); }
-
-inline I as_int(F v) { return _mm512_castps_si512(v); }
-inline F as_float(I v) { return _mm512_castsi512_ps(v); }
-inline I add(I a, I b) { return _mm512_add_epi32(a, b); }
-inline I sub(I a, I b) { return _mm512_sub_epi32(a, b); }
-inline I bit_and(I a, I b) { return _mm512_and_si512(a, b); }
-inline I bit_or(I a, I b) { return _mm512_or_si512(a, b); }
-template <int kBits>
-inline I shift_left(I a) {
-  return _mm512_slli_epi32(a, kBits);
-}
-template <int kBits>
-inline I shift_right(I a) {  // zeros come in
-  return _mm512_srli_epi32(a, kBits);
+FATHOM_INLINE Mask first_lanes(int64_t n) {  // lanes [0, n), n clamped to [0, 16]
+  return n >= kLanes ? Mask{0xffff} : n <= 0 ? Mask{0} : static_cast<Mask>((1u << n) - 1u);
 }
 
-inline M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
-inline M is_nan(F a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
-inline F select(M which, F if_true, F if_false) { return _mm512_mask_blend_ps(which, if_false, if_true); }
-inline F abs(F a) { return as_float(bit_and(as_int(a), set1_i(0x7fffffff))); }
+FATHOM_INLINE F32 zero() { return _mm512_setzero_ps(); }
+FATHOM_INLINE F32 set1(float x) { return _mm512_set1_ps(x); }
+FATHOM_INLINE F32 load(const float* p) { return _mm512_loadu_ps(p); }
+FATHOM_INLINE F32 load(const float* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
+FATHOM_INLINE void store(float* p, F32 x) { _mm512_storeu_ps(p, x); }
+FATHOM_INLINE void store(float* p, F32 x, Mask m) { _mm512_mask_storeu_ps(p, m, x); }
+FATHOM_INLINE F32 add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
+FATHOM_INLINE F32 sub(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
+FATHOM_INLINE F32 mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+FATHOM_INLINE F32 div(F32 a, F32 b) { return _mm512_div_ps(a, b); }
+FATHOM_INLINE F32 sqrt(F32 a) { return _mm512_sqrt_ps(a); }
+FATHOM_INLINE F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }        // b where either is NaN
+FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }  // a * b + c
+FATHOM_INLINE F32 fnma(F32 a, F32 b, F32 c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a * b
+FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) { return _mm512_mask_blend_ps(m, b, a); }  // m ? a : b
+FATHOM_INLINE F32 negate(F32 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 
-// The sum and the largest of the lanes, by halves: l with l + 8, then + 4, + 2, + 1.
-inline float reduce_add(F v) {
-  const __m256 v8 = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-  const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
-  const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
-  return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+// Horizontal sums and maxima in halves: lane i with i + 8, then i + 4, i + 2, i + 1.
+FATHOM_INLINE float reduce_add(F32 x) {
+  const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
-inline float reduce_max(F v) {
-  const __m256 v8 = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-  const __m128 v4 = _mm_max_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
-  const __m128 v2 = _mm_max_ps(v4, _mm_movehl_ps(v4, v4));
-  return _mm_cvtss_f32(_mm_max_ss(v2, _mm_movehdup_ps(v2)));
+FATHOM_INLINE float reduce_max(F32 x) {
+  const __m256 a = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  const __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
 }
 
-// Narrow formats, exactly as floats.
-inline F bf16_bits(__m256i bits) { return as_float(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }
-inline F load_bf16(const void* p) { return bf16_bits(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
-inline F load_bf16_first(const void* p, int64_t n) { return bf16_bits(_mm256_maskz_loadu_epi16(first_lanes(n), p)); }
-inline F load_f16(const void* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
-inline F load_f16_first(const void* p, int64_t n) {
-  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+// exp_f32 in every lane (kernels/exp_constants.h).
+FATHOM_INLINE F32 exp(F32 x) {
+  namespace k = exp_constants;
+  const Mask keep = _mm512_cmp_ps_mask(x, _mm512_set1_ps(k::kMin), _CMP_NLT_UQ);
+  x = _mm512_min_ps(_mm512_set1_ps(k::kMax), x);
+  const F32 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(k::kInvLn2)),
+                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const F32 r = fnma(n, set1(k::kLn2Low), fnma(n, set1(k::kLn2High), x));
+  F32 q = fma(set1(k::kC4), r, set1(k::kC3));
+  q = fma(q, r, set1(k::kC2));
+  q = fma(q, r, set1(k::kC1));
+  q = fma(q, r, set1(k::kC0));
+  const F32 p = add(set1(1.0f), fma(q, mul(r, r), r));
+  return _mm512_maskz_scalef_ps(keep, p, n);
 }
 
-// E4M3 comes 64 bytes at a time: two lookups in tables of 128 bytes give the halves of a BF16 for every magnitude,
-// subnormals and NaN included.
-constexpr int kE4m3Step = 64;
+// Pairs of equal values: p[0], p[0], p[1], p[1], ... from kLanes / 2 floats of which the first n exist.
+FATHOM_INLINE F32 load_twice(const float* p, int64_t n) {
+  const __m512i index = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+  const Mask m = static_cast<Mask>(first_lanes(n) & 0xff);
+  return _mm512_permutexvar_ps(index, load(p, m));
+}
+FATHOM_INLINE F32 swap_pairs(F32 x) { return _mm512_permute_ps(x, 0xb1); }
+// Even lanes a - b, odd lanes a + b.
+FATHOM_INLINE F32 sub_add(F32 a, F32 b) { return _mm512_mask_add_ps(sub(a, b), Mask{0xaaaa}, a, b); }
 
-struct E4m3Tables {
-  alignas(64) uint8_t high[128];
-  alignas(64) uint8_t low[128];
+// Sums of floats in double: lane i of the low half and lane i of the high half go to the same of 8 sums.
+struct F64Sum {
+  __m512d sum;
 };
-constexpr E4m3Tables make_e4m3_tables() {
-  E4m3Tables tables{};
-  for (int code = 0; code < 128; ++code) {
-    int exponent = code >> 3, mantissa = code & 7, bits = 0;
-    if (code == 0x7f) {
-      bits = 0x7fc0;
-    } else if (exponent > 0) {
-      bits = ((exponent + 120) << 7) | (mantissa << 4);
-    } else if (mantissa > 0) {
-      exponent = 121;
-      for (; mantissa < 8; mantissa *= 2) --exponent;
-      bits = (exponent << 7) | ((mantissa & 7) << 4);
-    }
-    tables.high[code] = static_cast<uint8_t>(bits >> 8);
-    tables.low[code] = static_cast<uint8_t>(bits & 0xff);
-  }
-  return tables;
+FATHOM_INLINE F64Sum f64_zero() { return {_mm512_setzero_pd()}; }
+FATHOM_INLINE F64Sum f64_add(F64Sum s, F32 x) {
+  s.sum = _mm512_add_pd(s.sum, _mm512_cvtps_pd(_mm512_castps512_ps256(x)));
+  return {_mm512_add_pd(s.sum, _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)))};
 }
-constexpr E4m3Tables kE4m3Tables = make_e4m3_tables();
-
-inline void widen_e4m3(__m512i codes, F out[4]) {
-  const auto table = [](const uint8_t* p) { return _mm512_load_si512(p); };
-  // Dwords 4i + j move to 4j + i, so that unpacking within lanes of 128 bits ends in ascending order.
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  codes = _mm512_permutexvar_epi32(order, codes);
-  __m512i high = _mm512_permutex2var_epi8(table(kE4m3Tables.high), codes, table(kE4m3Tables.high + 64));
-  const __m512i low = _mm512_permutex2var_epi8(table(kE4m3Tables.low), codes, table(kE4m3Tables.low + 64));
-  // high | (codes & 0x80): the sign.
-  high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
-  const __m512i first = _mm512_unpacklo_epi8(low, high);
-  const __m512i second = _mm512_unpackhi_epi8(low, high);
-  const __m512i none = _mm512_setzero_si512();
-  out[0] = as_float(_mm512_unpacklo_epi16(none, first));
-  out[1] = as_float(_mm512_unpackhi_epi16(none, first));
-  out[2] = as_float(_mm512_unpacklo_epi16(none, second));
-  out[3] = as_float(_mm512_unpackhi_epi16(none, second));
-}
-inline void load_e4m3(const void* p, F out[4]) { widen_e4m3(_mm512_loadu_si512(p), out); }
-inline void load_e4m3_first(const void* p, int64_t n, F out[4]) {  // 0 < n < 64
-  widen_e4m3(_mm512_maskz_loadu_epi8((uint64_t{1} << n) - 1, p), out);
+FATHOM_INLINE double f64_reduce(F64Sum s) {
+  const __m256d a = _mm256_add_pd(_mm512_castpd512_pd256(s.sum), _mm512_extractf64x4_pd(s.sum, 1));
+  const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
 }
 
-}  // namespace
+// BF16 to F32 (exact) and back (ties to even, NaN stays NaN), as tensor/numeric.h defines them.
+FATHOM_INLINE F32 load_bf16(const uint16_t* p, Mask m) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, p)), 16));
+}
+FATHOM_INLINE __m512i bf16_bits(F32 x) {  // in the low half of each 32-bit lane
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded =
+      _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
+  const Mask nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_mask_or_epi32(rounded, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
+}
+FATHOM_INLINE F32 round_bf16(F32 x) { return _mm512_castsi512_ps(_mm512_slli_epi32(bf16_bits(x), 16)); }
+FATHOM_INLINE void store_bf16(uint16_t* p, F32 x, Mask m) {
+  _mm256_mask_storeu_epi16(p, m, _mm512_cvtepi32_epi16(bf16_bits(x)));
+}
+
+// E4M3 to F32 (exact): exponent and mantissa move into place, the product moves the bias, as e4m3_to_f32().
+FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
+  const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, p));
+  const __m512i magnitude = _mm512_and_si512(code, _mm512_set1_epi32(0x7f));
+  const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(code, _mm512_set1_epi32(0x80)), 24);
+  const F32 scaled = mul(_mm512_castsi512_ps(_mm512_slli_epi32(magnitude, 20)), set1(0x1p120f));
+  const Mask nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7f));
+  const __m512i bits = _mm512_mask_mov_epi32(_mm512_castps_si512(scaled), nan, _mm512_set1_epi32(0x7fc00000));
+  return _mm512_castsi512_ps(_mm512_or_si512(bits, sign));
+}
+FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p));
+}
+
 }  // namespace fathom::avx512
