@@ -43,7 +43,7 @@ bool cpu_has_avx2() {
          has_bits(cpuid(7, 0).ebx, {5, 8});                                             // AVX2, BMI2
 }
 
-[[maybe_unused]] bool cpu_has_avx512() {
+bool cpu_has_avx512() {
   constexpr unsigned kZmm = 0xe6;
   return cpu_has_avx2() && (saved_state() & kZmm) == kZmm &&
          has_bits(cpuid(7, 0).ebx, {16, 17, 30, 31}) &&  // F, DQ, BW, VL
@@ -75,6 +75,10 @@ std::string_view isa_name(Isa isa) {
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> isas = [] {
     std::vector<Isa> found{Isa::kRef};
+#if defined(__x86_64__)
+    if (cpu_has_avx2()) found.push_back(Isa::kAvx2);
+    if (cpu_has_avx512()) found.push_back(Isa::kAvx512);
+#endif
     return found;
   }();
   return isas;

@@ -2,13 +2,12 @@
 #include "kernels/linear.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/check.h"
 #include "base/math.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear_plan.h"
 #include "kernels/linear_table.h"
-#include "tensor/numeric.h"
 
 namespace fathom {
 
@@ -58,13 +57,12 @@ void check_rows(const LinearInput& x, const int32_t* rows, int64_t n_rows) {
 }
 
 // Rows [m_begin, m_end) of the list (or of the input, if rows is null) through columns [n_begin, n_end).
-LinearRange range_of(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows, int64_t m_begin,
+LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t* rows, int64_t m_begin,
                      int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy) {
   LinearRange args;
   const int64_t first = rows == nullptr ? m_begin : 0;
-  args.x = static_cast<const char*>(x.row(first));
-  args.x_stride_bytes = x.row_stride_bytes();
-  args.x_is_bf16 = stored_as_bf16(isa, x.format());
+  args.x = x.row(first);
+  args.x_stride = x.row_stride();
   args.x_scales = x.scales(first);
   args.x_scale_stride = ceil_div(x.k(), kLinearBlock);
   args.rows = rows == nullptr ? nullptr : rows + m_begin;
@@ -81,10 +79,6 @@ LinearRange range_of(Isa isa, const LinearInput& x, const LinearWeight& w, const
   return args;
 }
 
-void silu_mul_row(const float* gate, const float* up, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = gate[i] * (1.0f / (1.0f + std::exp(-gate[i]))) * up[i];
-}
-
 // Columns of gate and up that a task computes before it multiplies them.
 constexpr int64_t kGluColumns = 64;
 
@@ -94,10 +88,10 @@ void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask
   for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += kGluColumns) {
     const int64_t n1 = std::min(task.n_end, n0 + kGluColumns);
     float* h = job.h + task.row_begin * job.ldh + n0;
-    kernels.range(range_of(isa, x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh));
-    kernels.range(range_of(isa, x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns));
+    kernels.range(range_of(x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh));
+    kernels.range(range_of(x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns));
     for (int64_t i = 0; i < task.row_end - task.row_begin; ++i) {
-      silu_mul_row(h + i * job.ldh, up + i * kGluColumns, h + i * job.ldh, n1 - n0);
+      silu_mul_row(isa, h + i * job.ldh, up + i * kGluColumns, h + i * job.ldh, n1 - n0);
     }
   }
 }
@@ -119,7 +113,7 @@ void linear(const Compute& compute, const LinearInput& x, std::span<const Linear
     compute.pool->parallel_for(plan.n_tasks(), [&](int64_t index, int) {
       const LinearTask task = plan.task(index);
       const LinearJob& job = region[static_cast<size_t>(task.job)];
-      kernels.range(range_of(compute.isa, x, *job.weight, job.rows, task.row_begin, task.row_end, task.n_begin,
+      kernels.range(range_of(x, *job.weight, job.rows, task.row_begin, task.row_end, task.n_begin,
                              task.n_end, job.y + task.row_begin * job.ldy + task.n_begin, job.ldy));
     });
     jobs = jobs.subspan(region.size());
@@ -157,7 +151,7 @@ void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t 
   check_weight(x, w);
   FATHOM_CHECK(m_begin >= 0 && m_begin <= m_end && m_end <= x.rows(), "rows ", m_begin, " to ", m_end, " of ", x.rows());
   FATHOM_CHECK(n_begin >= 0 && n_begin <= n_end && n_end <= w.n, "columns ", n_begin, " to ", n_end, " of ", w.n);
-  linear_kernels(isa).range(range_of(isa, x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy));
+  linear_kernels(isa).range(range_of(x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy));
 }
 
 float weight_at(const LinearWeight& w, int64_t row, int64_t col) {

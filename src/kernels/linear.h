@@ -40,8 +40,6 @@ enum class InputFormat : uint8_t {
 
 enum class Activations : uint8_t { kFull, kBf16, kFp8, kFp8Ue8m0 };
 InputFormat input_format(Activations activations, Dtype weight_dtype);
-// Whether prepared rows are held as BF16 (instruction sets with BF16 dot products) or as F32 with the same values.
-bool stored_as_bf16(Isa isa, InputFormat format);
 
 // Rows prepared for linear layers. Memory is taken when constructed, none after. One writer; readable by many
 // threads once prepared.
@@ -60,16 +58,16 @@ class LinearInput {
   int64_t rows() const { return m_; }
   int64_t k() const { return k_; }
   InputFormat format() const { return format_; }
-  // What the kernels read: k values as F32, or as BF16 where stored_as_bf16(), then zeros up to a multiple of 128.
-  const void* row(int64_t m) const;
-  int64_t row_stride_bytes() const;
+  // What the kernels read: k values, rounded as the format says and held as F32, then zeros up to a multiple of 128.
+  const float* row(int64_t m) const;
+  int64_t row_stride() const;  // floats
   // [ceil(k/128)]: the scale of each tile; 1 in the formats without scales.
   const float* scales(int64_t m) const;
 
  private:
   int64_t m_ = 0, k_ = 0, max_rows_ = 0, max_k_ = 0;
   InputFormat format_ = InputFormat::kF32;
-  Buffer<float> values_;  // also holds BF16
+  Buffer<float> values_;
   Buffer<float> scales_;
 };
 

@@ -14,9 +14,8 @@ enum class WeightType : uint8_t { kF32, kF16, kBf16, kE4m3 };
 
 // y[i, n - n_begin] = sum over k of x[row(i), k] * w[n, k] for i in [0, n_rows), n in [n_begin, n_end).
 struct LinearRange {
-  const char* x = nullptr;     // prepared rows, 64-byte aligned: F32, or BF16 if x_is_bf16
-  int64_t x_stride_bytes = 0;  // a multiple of 64
-  bool x_is_bf16 = false;      // only where the instruction set has BF16 dot products
+  const float* x = nullptr;  // prepared rows, padded with zeros to a multiple of kLinearBlock
+  int64_t x_stride = 0;      // floats
   const float* x_scales = nullptr;  // [rows, ceil(k/128)], 1 where the format has no scale
   int64_t x_scale_stride = 0;
   const int32_t* rows = nullptr;  // row(i); null: row(i) = i
@@ -37,15 +36,14 @@ struct LinearRange {
 
 enum class RowRounding : uint8_t { kNone, kBf16, kE4m3, kE4m3Ue8m0 };
 
-// One row of an input, made ready: rounded, and stored as F32 or BF16 with zeros up to k_padded.
+// One row of an input, made ready: rounded, with zeros up to k_padded.
 struct PrepareRow {
   const float* x = nullptr;
   int64_t k = 0;
   int64_t k_padded = 0;  // k rounded up to a multiple of 128
   RowRounding rounding = RowRounding::kNone;
-  bool store_bf16 = false;
-  void* out = nullptr;       // [k_padded]
-  float* scales = nullptr;   // [k_padded / 128]: of the tile for E4M3, else 1
+  float* out = nullptr;     // [k_padded]
+  float* scales = nullptr;  // [k_padded / 128]: of the tile for E4M3, else 1
 };
 
 // One row of a weight as F32.

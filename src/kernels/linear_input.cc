@@ -42,10 +42,6 @@ InputFormat input_format(Activations activations, Dtype weight_dtype) {
   return InputFormat::kF32;
 }
 
-bool stored_as_bf16(Isa isa, InputFormat format) {
-  return isa == Isa::kAvx512 && format != InputFormat::kF32 && format != InputFormat::kBf16Rounded;
-}
-
 LinearInput::LinearInput(int64_t max_rows, int64_t max_k)
     : max_rows_(max_rows),
       max_k_(max_k),
@@ -68,7 +64,6 @@ void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row
     args.k = k_;
     args.k_padded = round_up(k_, kLinearBlock);
     args.rounding = rounding_of(format_);
-    args.store_bf16 = stored_as_bf16(isa, format_);
     args.out = values_.data() + m * row_floats(k_);
     args.scales = scales_.data() + m * ceil_div(k_, kLinearBlock);
     linear_kernels(isa).prepare_row(args);
@@ -85,8 +80,8 @@ void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, i
   });
 }
 
-const void* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
-int64_t LinearInput::row_stride_bytes() const { return row_floats(k_) * 4; }
+const float* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
+int64_t LinearInput::row_stride() const { return row_floats(k_); }
 const float* LinearInput::scales(int64_t m) const { return scales_.data() + m * ceil_div(k_, kLinearBlock); }
 
 }  // namespace fathom

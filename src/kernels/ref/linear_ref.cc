@@ -51,7 +51,7 @@ void segment_sums(const LinearRange& args, int64_t column, int64_t first, int64_
     widen(args.w_type, w_row, k0, n, w);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = args.row(first + i);
-      const float* x = reinterpret_cast<const float*>(args.x + row * args.x_stride_bytes) + k0;
+      const float* x = args.x + row * args.x_stride + k0;
       double sum = promoted ? 0.0 : totals[i];
       for (int64_t k = 0; k < n; ++k) sum += double{x[k]} * w[k];
       totals[i] = sum;
@@ -91,7 +91,7 @@ void linear_range(const LinearRange& args) {
 }
 
 void prepare_row(const PrepareRow& args) {
-  float* out = static_cast<float*>(args.out);
+  float* out = args.out;
   for (int64_t k0 = 0; k0 < args.k_padded; k0 += kLinearBlock) {
     const int64_t end = std::min(args.k, k0 + kLinearBlock);
     float& scale = args.scales[k0 / kLinearBlock];

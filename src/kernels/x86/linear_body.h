@@ -1,0 +1,320 @@
+// Linear layers on vectors: lanes along k, one vector of sums for each (row, column) through a whole segment, one
+// fixed horizontal sum at its end. FP8: block sums of 128 from zero, promoted lane by lane. Two ways through the
+// same sums, equal to the bit:
+//   stream  few rows: weights are widened in registers, once for each group of rows; bound by memory;
+//   panel   many rows: a chunk of some columns is widened to F32 once and used by all rows; bound by arithmetic.
+// Included after the instruction set's weights_*.h.
+
+namespace fathom::FATHOM_ISA_NAMESPACE {
+namespace {
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+#define FATHOM_UNROLL _Pragma("GCC unroll 16")
+
+// acc[r][c] += x[r] * w[c] over k in [begin, end), lane by lane.
+template <class W, int R, int C>
+[[gnu::always_inline]] inline void add_products(const float* const (&x)[R], const char* const (&w)[C], int64_t begin,
+                                                int64_t end, F32 (&acc)[R][C]) {
+  constexpr int kVectors = W::kStep / kLanes;
+  int64_t k = begin;
+  for (; k + W::kStep <= end; k += W::kStep) {
+    if constexpr (kVectors == 1) {
+      F32 values[C];
+      FATHOM_UNROLL for (int c = 0; c < C; ++c) W::widen(w[c] + k * W::kBytes, &values[c]);
+      FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+        const F32 row = load(x[r] + k);
+        FATHOM_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = fma(row, values[c], acc[r][c]);
+      }
+    } else {
+      FATHOM_UNROLL for (int c = 0; c < C; ++c) {
+        F32 values[kVectors];
+        W::widen(w[c] + k * W::kBytes, values);
+        FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) {
+          FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+            acc[r][c] = fma(load(x[r] + k + j * kLanes), values[j], acc[r][c]);
+          }
+        }
+      }
+    }
+  }
+  if (k == end) return;
+  // The rest: x is padded with zeros, w is read up to its last element only.
+  FATHOM_UNROLL for (int c = 0; c < C; ++c) {
+    F32 values[kVectors];
+    W::widen_first(w[c] + k * W::kBytes, end - k, values);
+    FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) {
+      if (k + j * kLanes >= end) break;
+      FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+        acc[r][c] = fma(load(x[r] + k + j * kLanes), values[j], acc[r][c]);
+      }
+    }
+  }
+}
+
+template <int R, int C>
+[[gnu::always_inline]] inline void set_zero(F32 (&acc)[R][C]) {
+  FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+    FATHOM_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = zero();
+  }
+}
+
+// Where the rows of a tile and their scales are.
+template <int R>
+struct RowSet {
+  const float* x[R];
+  const float* scales[R];
+};
+template <int R>
+inline RowSet<R> rows_from(const LinearRange& args, int64_t first) {
+  RowSet<R> set;
+  for (int r = 0; r < R; ++r) {
+    const int64_t row = args.row(first + r);
+    set.x[r] = args.x + row * args.x_stride;
+    set.scales[r] = args.x_scales + row * args.x_scale_stride;
+  }
+  return set;
+}
+
+// sums[c] = the tree over the segments of column c of one row; parts[s * stride + c].
+inline float tree(const float* parts, int64_t stride, int n_segments) {
+  if (n_segments == 1) return parts[0];
+  const float* p = parts;
+  return ((p[0] + p[stride]) + (p[2 * stride] + p[3 * stride])) +
+         ((p[4 * stride] + p[5 * stride]) + (p[6 * stride] + p[7 * stride]));
+}
+
+inline const float* scale_row(const LinearRange& args, int64_t column) {
+  return args.w_scales + column / kLinearBlock * ((args.k + kLinearBlock - 1) / kLinearBlock);
+}
+
+// Columns from n on that one tile may hold: an FP8 tile has one row of weight scales.
+template <bool kPromote>
+inline int64_t columns_from(const LinearRange& args, int64_t n, int64_t most) {
+  const int64_t columns = smaller(most, args.n_end - n);
+  return kPromote ? smaller(columns, kLinearBlock - n % kLinearBlock) : columns;
+}
+
+// ---- stream
+
+// R rows by C columns over one segment; sums[r * C + c].
+template <class W, bool kPromote, int R, int C>
+[[gnu::noinline]] void stream_tile(const RowSet<R>& rows, const char* const (&w)[C], const float* w_scales, int64_t begin,
+                                   int64_t end, float* sums) {
+  F32 running[R][C];
+  set_zero(running);
+  if constexpr (!kPromote) {
+    add_products<W>(rows.x, w, begin, end, running);
+  } else {
+    for (int64_t k = begin; k < end; k += kLinearBlock) {
+      F32 block[R][C];
+      set_zero(block);
+      if (k + kLinearBlock <= end) {
+        add_products<W>(rows.x, w, k, k + kLinearBlock, block);
+      } else {
+        add_products<W>(rows.x, w, k, end, block);
+      }
+      FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+        const F32 scale = set1(rows.scales[r][k / kLinearBlock] * w_scales[k / kLinearBlock]);
+        FATHOM_UNROLL for (int c = 0; c < C; ++c) running[r][c] = fma(block[r][c], scale, running[r][c]);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) sums[r * C + c] = reduce_add(running[r][c]);
+  }
+}
+
+template <class W, bool kPromote, int R>
+void stream_rows(const LinearRange& args, int64_t first, int64_t n, int64_t columns) {
+  constexpr int C = R == 1 ? kStreamColumns : kTileColumns;
+  const RowSet<R> rows = rows_from<R>(args, first);
+  const int64_t segment = args.k / args.n_segments;
+  for (int64_t c0 = 0; c0 < columns; c0 += C) {
+    const int64_t valid = smaller(C, columns - c0);
+    const char* w[C];
+    for (int c = 0; c < C; ++c) w[c] = args.w + (n + c0 + smaller(c, valid - 1)) * args.k * W::kBytes;
+    const float* w_scales = kPromote ? scale_row(args, n) : nullptr;
+    float parts[kMaxSegments][R * C];
+    for (int s = 0; s < args.n_segments; ++s) {
+      stream_tile<W, kPromote, R, C>(rows, w, w_scales, s * segment, (s + 1) * segment, parts[s]);
+    }
+    for (int r = 0; r < R; ++r) {
+      float* y = args.y + (first + r) * args.ldy + n + c0 - args.n_begin;
+      for (int64_t c = 0; c < valid; ++c) y[c] = tree(&parts[0][r * C + c], R * C, args.n_segments);
+    }
+  }
+}
+
+template <class W, bool kPromote>
+void stream(const LinearRange& args) {
+  for (int64_t n = args.n_begin; n < args.n_end;) {
+    const int64_t columns = columns_from<kPromote>(args, n, kStreamColumns);
+    for (int64_t first = 0; first < args.n_rows; first += kTileRows) {
+      switch (smaller(kTileRows, args.n_rows - first)) {
+        case 1: stream_rows<W, kPromote, 1>(args, first, n, columns); break;
+        case 2: stream_rows<W, kPromote, 2>(args, first, n, columns); break;
+        case 3: stream_rows<W, kPromote, 3>(args, first, n, columns); break;
+        default: stream_rows<W, kPromote, 4>(args, first, n, columns); break;
+      }
+    }
+    n += columns;
+  }
+}
+
+// ---- panel
+
+constexpr int64_t kPanelRows = 64;
+constexpr int64_t kPanelColumns = 8;
+// k of a chunk: 8 columns of 512 floats are 16 KB, a third of the smallest first-level cache with room for the rows.
+constexpr int64_t kPanelK = 512;
+
+struct Panel {
+  alignas(64) float w[kPanelColumns][kPanelK];
+  alignas(64) float state[kPanelRows][kPanelColumns][kLanes];
+  float parts[kMaxSegments][kPanelRows][kPanelColumns];
+};
+
+template <class W>
+inline void widen_row(const char* w, int64_t count, float* out) {
+  constexpr int kVectors = W::kStep / kLanes;
+  F32 values[kVectors];
+  int64_t k = 0;
+  for (; k + W::kStep <= count; k += W::kStep) {
+    W::widen(w + k * W::kBytes, values);
+    FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) store(out + k + j * kLanes, values[j]);
+  }
+  if (k == count) return;
+  W::widen_first(w + k * W::kBytes, count - k, values);
+  FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) store(out + k + j * kLanes, values[j]);
+}
+
+// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c].
+template <bool kPromote, int R, int C>
+[[gnu::noinline]] void panel_tile(const RowSet<R>& rows, const char* const (&w)[C], const float* w_scales, int64_t k0,
+                                  int64_t count, bool from_zero, float (*state)[kLanes]) {
+  const float* x[R];
+  for (int r = 0; r < R; ++r) x[r] = rows.x[r] + k0;
+  const int64_t padded = (count + kLanes - 1) / kLanes * kLanes;  // both operands hold zeros there
+  if constexpr (!kPromote) {
+    F32 acc[R][C];
+    if (from_zero) {
+      set_zero(acc);
+    } else {
+      FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+        FATHOM_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = load(state[r * kPanelColumns + c]);
+      }
+    }
+    add_products<WeightF32>(x, w, 0, padded, acc);
+    FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+      FATHOM_UNROLL for (int c = 0; c < C; ++c) store(state[r * kPanelColumns + c], acc[r][c]);
+    }
+    return;
+  }
+  for (int64_t k = 0; k < padded; k += kLinearBlock) {
+    F32 block[R][C];
+    set_zero(block);
+    add_products<WeightF32>(x, w, k, smaller(padded, k + kLinearBlock), block);
+    const int64_t index = (k0 + k) / kLinearBlock;
+    const bool zero_before = from_zero && k == 0;
+    FATHOM_UNROLL for (int r = 0; r < R; ++r) {
+      const F32 scale = set1(rows.scales[r][index] * w_scales[index]);
+      FATHOM_UNROLL for (int c = 0; c < C; ++c) {
+        float* running = state[r * kPanelColumns + c];
+        store(running, fma(block[r][c], scale, zero_before ? zero() : load(running)));
+      }
+    }
+  }
+}
+
+template <bool kPromote, int R>
+void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i, const char* const* w, int64_t columns,
+                const float* w_scales, int64_t k0, int64_t count, bool from_zero) {
+  const RowSet<R> rows = rows_from<R>(args, first + i);
+  for (int64_t c0 = 0; c0 < columns; c0 += kTileColumns) {
+    const char* tile[kTileColumns];
+    for (int c = 0; c < kTileColumns; ++c) tile[c] = w[c0 + c];
+    panel_tile<kPromote, R, kTileColumns>(rows, tile, w_scales, k0, count, from_zero, &panel.state[i][c0]);
+  }
+}
+
+// One chunk of k for one group of columns and up to kPanelRows rows.
+template <class W, bool kPromote>
+void panel_chunk(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n, int64_t columns,
+                 int64_t k0, int64_t count, bool from_zero) {
+  const char* w[kPanelColumns];
+  for (int64_t c = 0; c < kPanelColumns; ++c) {
+    // Columns that are not there repeat the last; their sums are not written.
+    const char* source = args.w + ((n + smaller(c, columns - 1)) * args.k + k0) * W::kBytes;
+    if (W::kBytes == 4 && count % kLanes == 0) {
+      w[c] = source;
+      continue;
+    }
+    if (c < columns) widen_row<W>(source, count, panel.w[c]);
+    w[c] = reinterpret_cast<const char*>(panel.w[smaller(c, columns - 1)]);
+  }
+  const float* w_scales = kPromote ? scale_row(args, n) : nullptr;
+  for (int64_t i = 0; i < n_rows; i += kTileRows) {
+    switch (smaller(kTileRows, n_rows - i)) {
+      case 1: panel_rows<kPromote, 1>(args, panel, first, i, w, columns, w_scales, k0, count, from_zero); break;
+      case 2: panel_rows<kPromote, 2>(args, panel, first, i, w, columns, w_scales, k0, count, from_zero); break;
+      case 3: panel_rows<kPromote, 3>(args, panel, first, i, w, columns, w_scales, k0, count, from_zero); break;
+      default: panel_rows<kPromote, 4>(args, panel, first, i, w, columns, w_scales, k0, count, from_zero); break;
+    }
+  }
+}
+
+template <class W, bool kPromote>
+void panel_columns(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n, int64_t columns) {
+  const int64_t segment = args.k / args.n_segments;
+  for (int s = 0; s < args.n_segments; ++s) {
+    const int64_t begin = s * segment, end = begin + segment;
+    for (int64_t k0 = begin; k0 < end; k0 += kPanelK) {
+      panel_chunk<W, kPromote>(args, panel, first, n_rows, n, columns, k0, smaller(kPanelK, end - k0), k0 == begin);
+    }
+    for (int64_t i = 0; i < n_rows; ++i) {
+      for (int64_t c = 0; c < columns; ++c) panel.parts[s][i][c] = reduce_add(load(panel.state[i][c]));
+    }
+  }
+  for (int64_t i = 0; i < n_rows; ++i) {
+    float* y = args.y + (first + i) * args.ldy + n - args.n_begin;
+    for (int64_t c = 0; c < columns; ++c) {
+      y[c] = tree(&panel.parts[0][i][c], kPanelRows * kPanelColumns, args.n_segments);
+    }
+  }
+}
+
+template <class W, bool kPromote>
+void panel(const LinearRange& args) {
+  Panel buffers;
+  for (int64_t first = 0; first < args.n_rows; first += kPanelRows) {
+    const int64_t n_rows = smaller(kPanelRows, args.n_rows - first);
+    for (int64_t n = args.n_begin; n < args.n_end;) {
+      const int64_t columns = columns_from<kPromote>(args, n, kPanelColumns);
+      panel_columns<W, kPromote>(args, buffers, first, n_rows, n, columns);
+      n += columns;
+    }
+  }
+}
+
+template <class W, bool kPromote>
+void any_rows(const LinearRange& args) {
+  if (args.n_rows < kPanelRowsMin || args.k == 0) {
+    stream<W, kPromote>(args);
+  } else {
+    panel<W, kPromote>(args);
+  }
+}
+
+}  // namespace
+
+void linear_range(const LinearRange& args) {
+  switch (args.w_type) {
+    case WeightType::kF32: any_rows<WeightF32, false>(args); break;
+    case WeightType::kF16: any_rows<WeightF16, false>(args); break;
+    case WeightType::kBf16: any_rows<WeightBf16, false>(args); break;
+    case WeightType::kE4m3: any_rows<WeightE4m3, true>(args); break;
+  }
+}
+
+}  // namespace fathom::FATHOM_ISA_NAMESPACE
