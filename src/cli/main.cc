@@ -26,7 +26,9 @@ namespace {
 
 // The commands in the order of `fathom help`, those of one group together. A line is
 // {name, group, summary, add_function}.
-const std::vector<Command> kCommands = {};
+const std::vector<Command> kCommands = {
+    {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
+};
 
 Status write_version() {
   std::string sets;

@@ -1,0 +1,99 @@
+// fathom inspect: what a model is made of and what it needs, from its config alone or from its files.
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/inspect_report.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "io/checkpoint.h"
+#include "io/files.h"
+#include "io/model_files.h"
+#include "io/printable.h"
+#include "model/weights_check.h"
+
+namespace fathom::cli {
+
+namespace {
+
+struct InspectOptions {
+  CommonOptions common;
+  std::string path;  // empty: the embedded model
+  std::optional<int64_t> memory;
+  bool tensors = false;
+  bool json = false;
+};
+
+Result<Inspection> inspect_config(const std::string& path) {
+  FATHOM_TRY(const std::string text, read_file(path));
+  Inspection out;
+  out.source = printable(path);
+  FATHOM_TRY(out.config, parse_model_config(text, out.source));
+  for (TensorSpec& spec : stored_tensors(out.config, WeightPrecision::kAsConfigured)) {
+    out.tensors.push_back({std::move(spec), {}});
+  }
+  return out;
+}
+
+Result<Inspection> inspect_files(const ModelFiles& files) {
+  Inspection out;
+  out.source = files.describe();
+  out.from_files = true;
+  FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
+  FATHOM_TRY(out.config, parse_model_config(config.text(), files.path_of("config.json")));
+  FATHOM_TRY(const Checkpoint checkpoint, Checkpoint::open(files));
+  FATHOM_TRY(const CheckedTensors checked, check_tensors(out.config, checkpoint, {}));
+  for (const std::string& note : checked.notes) log(LogLevel::kWarning, note);
+  out.config.num_nextn_predict_layers = checked.n_mtp;  // what is there, not what the config promises
+  for (const CheckpointTensor& entry : checkpoint.tensors()) {
+    out.tensors.push_back({{entry.name, entry.tensor.dtype, entry.tensor.shape}, checkpoint.shards()[entry.shard].name});
+  }
+  return out;
+}
+
+Result<Inspection> inspect(const std::string& path) {
+  if (path.empty()) {
+    FATHOM_TRY(const ModelFiles files, ModelFiles::embedded());
+    return inspect_files(files);
+  }
+  if (is_directory(path)) {
+    FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(path));
+    return inspect_files(files);
+  }
+  if (path.ends_with(".gguf")) {
+    return unsupported_error(printable(path), " is a GGUF file, which this version does not read; name a folder with "
+                             "config.json and *.safetensors");
+  }
+  if (path.ends_with(".safetensors")) {
+    return invalid_error(printable(path), " holds tensors but no config; name the folder it stands in");
+  }
+  return inspect_config(path);
+}
+
+Status run_inspect(const InspectOptions& options) {
+  FATHOM_TRY(Inspection inspection, inspect(options.path));
+  inspection.parameters = count_parameters(inspection.config);
+  inspection.memory_is_this_machines = !options.memory;
+  inspection.memory_bytes = options.memory.value_or(machine_memory_bytes());
+  if (options.json) return standard_output().write(inspection_json(inspection).dump() + "\n");
+  return standard_output().write(inspection_text(inspection, options.tensors));
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<InspectOptions>();
+  app.add_option("PATH", options->path, "A config.json, or a folder of weights as published")
+      ->default_str("the embedded model");
+  app.add_flag("--tensors", options->tensors, "List every tensor: name, type, shape, bytes, file")->group("Output");
+  app.add_flag("--json", options->json, "One JSON document, tensors included")->group("Output");
+  add_size_option(app, "--memory", options->memory, "The memory that things are to fit into, as in 512GiB")
+      ->default_str("this machine's")
+      ->group("Output");
+  add_common_options(app, options->common, 0);
+  set_example(app, "fathom inspect DeepSeek-V3/config.json --memory 1TB");
+  invocation.run = [options] { return run_inspect(*options); };
+}
+
+}  // namespace fathom::cli
