@@ -27,7 +27,8 @@ Result<Index> read_index(const ModelFiles& files) {
   auto json = parse_json(file.text());
   if (!json.ok()) return invalid_error(path, " is ", json.error().message);
   const Json* map = json->find("weight_map");
-  if (map == nullptr || !map->is_object()) return invalid_error(path, ": \"weight_map\" is missing or no object");
+  if (map == nullptr || !map->is_object())
+    return invalid_error(path, ": \"weight_map\" is missing or no object");
   Index index;
   for (const auto& [tensor, shard] : map->as_object()) {
     if (!shard.is_string()) {
@@ -46,9 +47,13 @@ Result<Index> read_index(const ModelFiles& files) {
   if (const Json* metadata = json->find("metadata")) {
     if (const Json* total = metadata->find("total_size")) {
       // Some writers make it a float; it is still a count of bytes.
-      const bool whole = total->is_number() && total->as_double() >= 0 && total->as_double() < 0x1p63;
-      if (!whole) return invalid_error(path, ": metadata total_size is ", printable(total->dump()), ", expected a number of bytes");
-      index.total_size = total->is_int() ? total->as_int() : static_cast<int64_t>(total->as_double());
+      const bool whole =
+          total->is_number() && total->as_double() >= 0 && total->as_double() < 0x1p63;
+      if (!whole)
+        return invalid_error(path, ": metadata total_size is ", printable(total->dump()),
+                             ", expected a number of bytes");
+      index.total_size =
+          total->is_int() ? total->as_int() : static_cast<int64_t>(total->as_double());
     }
   }
   return index;
@@ -64,12 +69,13 @@ Status check_index(const Index& index, const std::vector<CheckpointTensor>& tens
     const std::string& file = shards[entry.shard].name;
     const auto it = shard_of.find(entry.name);
     if (it == shard_of.end()) {
-      return invalid_error(files.path_of(file), " holds the tensor ", printable(entry.name), ", which ", kIndexName,
+      return invalid_error(files.path_of(file), " holds the tensor ", printable(entry.name),
+                           ", which ", kIndexName,
                            " does not name; are the two from one download?");
     }
     if (it->second != file) {
-      return invalid_error("tensor ", printable(entry.name), " stands in ", files.path_of(file), ", but ", kIndexName,
-                           " says ", printable(it->second));
+      return invalid_error("tensor ", printable(entry.name), " stands in ", files.path_of(file),
+                           ", but ", kIndexName, " says ", printable(it->second));
     }
     ++found;
   }
@@ -78,8 +84,8 @@ Status check_index(const Index& index, const std::vector<CheckpointTensor>& tens
   for (const CheckpointTensor& entry : tensors) present.insert(entry.name);
   for (const auto& [tensor, shard] : index.weight_map) {
     if (present.count(tensor) == 0) {
-      return invalid_error(kIndexName, " says that tensor ", printable(tensor), " stands in ", files.path_of(shard),
-                           ", but that file does not hold it");
+      return invalid_error(kIndexName, " says that tensor ", printable(tensor), " stands in ",
+                           files.path_of(shard), ", but that file does not hold it");
     }
   }
   return {};
@@ -93,7 +99,8 @@ Result<std::vector<std::string>> unindexed_files(const ModelFiles& files) {
   std::erase_if(names, [](const std::string& name) { return !name.ends_with(".safetensors"); });
   if (names.empty()) return invalid_error(files.describe(), " holds no *.safetensors file");
   if (names.size() > 1) {
-    return invalid_error(files.describe(), " holds ", names.size(), " *.safetensors files but neither ", kIndexName,
+    return invalid_error(files.describe(), " holds ", names.size(),
+                         " *.safetensors files but neither ", kIndexName,
                          " nor model.safetensors, which would say what belongs together");
   }
   return names;
@@ -112,7 +119,8 @@ Result<Checkpoint> Checkpoint::open(const ModelFiles& files) {
   FATHOM_TRY(const Index index, read_index(files));
   std::set<std::string> names;
   for (const auto& [tensor, shard] : index.weight_map) names.insert(shard);
-  if (names.size() > kShardsMax) return invalid_error(kIndexName, " names ", names.size(), " files");
+  if (names.size() > kShardsMax)
+    return invalid_error(kIndexName, " names ", names.size(), " files");
   for (const std::string& name : names) {
     if (!files.exists(name)) {
       return invalid_error(kIndexName, " names the file ", files.path_of(name),
@@ -153,8 +161,9 @@ Status Checkpoint::finish() {
 }
 
 const CheckpointTensor* Checkpoint::find_entry(std::string_view name) const {
-  const auto it = std::lower_bound(tensors_.begin(), tensors_.end(), name,
-                                   [](const CheckpointTensor& entry, std::string_view key) { return entry.name < key; });
+  const auto it = std::lower_bound(
+      tensors_.begin(), tensors_.end(), name,
+      [](const CheckpointTensor& entry, std::string_view key) { return entry.name < key; });
   return it != tensors_.end() && it->name == name ? &*it : nullptr;
 }
 

@@ -1,7 +1,7 @@
-// All tensors of a model by name, over one or many safetensors files that stay mapped. The weights of a model
-// are the files that model.safetensors.index.json names, else model.safetensors, else the only *.safetensors.
-// Index and files must agree in both directions; a weight and its scale may lie in different files.
-// Not here: what the tensors mean (model/weights.h).
+// All tensors of a model by name, over one or many safetensors files that stay mapped. The weights
+// of a model are the files that model.safetensors.index.json names, else model.safetensors, else
+// the only *.safetensors. Index and files must agree in both directions; a weight and its scale may
+// lie in different files. Not here: what the tensors mean (model/weights.h).
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,8 @@ class Checkpoint {
  public:
   static Result<Checkpoint> open(const ModelFiles& files);
 
-  // Null if there is none of that name. Points into the checkpoint: valid while it, or a copy of it, lives.
+  // Null if there is none of that name. Points into the checkpoint: valid while it, or a copy of
+  // it, lives.
   const Tensor* find(std::string_view name) const;
   // Sorted by name.
   const std::vector<CheckpointTensor>& tensors() const { return tensors_; }

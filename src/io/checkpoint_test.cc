@@ -1,5 +1,6 @@
-// Goal: index and files must agree in both directions, whatever is broken in either, and weights are found by
-// the rule of docs/loading.md. Method: small checkpoints written here; every reference folder where they are.
+// Goal: index and files must agree in both directions, whatever is broken in either, and weights
+// are found by the rule of docs/loading.md. Method: small checkpoints written here; every reference
+// folder where they are.
 #include "io/checkpoint.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +25,8 @@ void write_shard(const std::string& path, const std::vector<std::string>& names)
   auto writer = SafetensorsWriter::create(path, specs, true);
   ASSERT_TRUE(writer.ok()) << writer.error().message;
   const float data[2] = {1, 2};
-  for (size_t i = 0; i < names.size(); ++i) ASSERT_TRUE(writer->write(i, std::as_bytes(std::span(data))).ok());
+  for (size_t i = 0; i < names.size(); ++i)
+    ASSERT_TRUE(writer->write(i, std::as_bytes(std::span(data))).ok());
   ASSERT_TRUE(writer->finish().ok());
 }
 
@@ -37,7 +39,8 @@ class SmallCheckpoint {
     write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})", "24");
   }
   void write_index(const std::string& map, const std::string& total) {
-    put_file(folder / kIndexName, R"({"metadata":{"total_size":)" + total + R"(},"weight_map":)" + map + "}");
+    put_file(folder / kIndexName,
+             R"({"metadata":{"total_size":)" + total + R"(},"weight_map":)" + map + "}");
   }
   std::string error() const {
     const auto checkpoint = open();
@@ -75,15 +78,20 @@ TEST(Checkpoint, CopiesKeepTheMappingsAlive) {
 
 TEST(Checkpoint, BrokenIndex) {
   SmallCheckpoint small;
-  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"three.safetensors"})", "24");
+  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"three.safetensors"})",
+                    "24");
   EXPECT_HAS(small.error(), "three.safetensors, which does not exist");
-  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"../two.safetensors"})", "24");
+  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"../two.safetensors"})",
+                    "24");
   EXPECT_HAS(small.error(), "names \"../two.safetensors\", which is no plain name");
   small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":".."})", "24");
   EXPECT_HAS(small.error(), "no plain name");
-  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors\u0000"})", "24");
+  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors\u0000"})",
+                    "24");
   EXPECT_HAS(small.error(), "no plain name");
-  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors","d":"two.safetensors"})", "24");
+  small.write_index(
+      R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors","d":"two.safetensors"})",
+      "24");
   EXPECT_HAS(small.error(), "tensor d stands in");
   small.write_index(R"({"a":"one.safetensors","c":"two.safetensors"})", "24");
   EXPECT_HAS(small.error(), "holds the tensor b, which model.safetensors.index.json does not name");
@@ -91,7 +99,8 @@ TEST(Checkpoint, BrokenIndex) {
   EXPECT_HAS(small.error(), "tensor b stands in");
   small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})", "25");
   EXPECT_HAS(small.error(), "total_size is 25, but the tensors have 24 bytes");
-  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})", "\"x\"");
+  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})",
+                    "\"x\"");
   EXPECT_HAS(small.error(), "total_size is");
   small.write_index(R"({"a":1})", "24");
   EXPECT_HAS(small.error(), "weight_map a is an integer");

@@ -1,5 +1,6 @@
-// The model inside the program. Its bytes are a library of their own (fathom_embedded, cmake/FathomEmbed.cmake),
-// which only programs link; they hand the list to register_embedded_model (io/model_files.h).
+// The model inside the program. Its bytes are a library of their own (fathom_embedded,
+// cmake/FathomEmbed.cmake), which only programs link; they hand the list to register_embedded_model
+// (io/model_files.h).
 #pragma once
 
 #include <span>

@@ -67,14 +67,16 @@ void FileDescriptor::close() {
 }
 
 Result<FileDescriptor> open_for_reading(const std::string& path) {
-  if (path.find('\0') != std::string::npos) return invalid_error("the path ", printable(path), " holds a NUL");
+  if (path.find('\0') != std::string::npos)
+    return invalid_error("the path ", printable(path), " holds a NUL");
   const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return io_error(str_cat("cannot open ", printable(path)));
   FileDescriptor file(fd, 0);
   struct stat info = {};
   if (::fstat(fd, &info) != 0) return io_error(str_cat("cannot examine ", printable(path)));
   if (!S_ISREG(info.st_mode)) {
-    return invalid_error(printable(path), " is ", kind_of(info.st_mode), ", expected a regular file");
+    return invalid_error(printable(path), " is ", kind_of(info.st_mode),
+                         ", expected a regular file");
   }
   return FileDescriptor(file.release(), info.st_size);
 }
@@ -113,7 +115,8 @@ Status make_directories(const std::string& path) {
   std::filesystem::create_directories(path, code);
   if (is_directory(path)) return {};
   if (!code) code = std::make_error_code(std::errc::not_a_directory);
-  return Error{ErrorCode::kIo, str_cat("cannot create the folder ", printable(path), ": ", code.message())};
+  return Error{ErrorCode::kIo,
+               str_cat("cannot create the folder ", printable(path), ": ", code.message())};
 }
 
 std::string join_path(std::string_view folder, std::string_view name) {
@@ -140,8 +143,8 @@ Result<AtomicFile> AtomicFile::create(const std::string& path, bool force) {
   }
   static std::atomic<uint64_t> counter{0};
   const std::string folder = folder_of(target);
-  const std::string temporary = str_cat(folder, ".", target.substr(folder.size(), 180), ".", int64_t{::getpid()},
-                                        "-", counter.fetch_add(1), ".part");
+  const std::string temporary = str_cat(folder, ".", target.substr(folder.size(), 180), ".",
+                                        int64_t{::getpid()}, "-", counter.fetch_add(1), ".part");
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return io_error(str_cat("cannot write ", printable(path)));
   return AtomicFile(FileDescriptor(fd, 0), std::move(target), temporary, force);
@@ -178,7 +181,8 @@ Status AtomicFile::commit() {
   const int renamed = force_ ? ::rename(temporary_.c_str(), path_.c_str())
                              : rename_no_replace(temporary_.c_str(), path_.c_str());
   if (renamed != 0) {
-    if (errno == EEXIST) return invalid_error(printable(path_), " exists already; --force replaces it");
+    if (errno == EEXIST)
+      return invalid_error(printable(path_), " exists already; --force replaces it");
     return io_error(str_cat("cannot give ", printable(path_), " its name"));
   }
   file_.close();

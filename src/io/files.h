@@ -1,5 +1,5 @@
-// Whole files in and out. Output is written beside its final name and renamed when it is complete, so that a
-// name never stands for half a file; what exists is replaced only when asked for.
+// Whole files in and out. Output is written beside its final name and renamed when it is complete,
+// so that a name never stands for half a file; what exists is replaced only when asked for.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +53,9 @@ std::string join_path(std::string_view folder, std::string_view name);
 // A file that gets its name when it is complete. Destroyed before commit(): nothing remains of it.
 class AtomicFile {
  public:
-  // Something stands at the path and force is false: an error now, and again at commit() if it came meanwhile.
-  // Directories and devices are never replaced. A symbolic link keeps pointing: its target is replaced.
+  // Something stands at the path and force is false: an error now, and again at commit() if it came
+  // meanwhile. Directories and devices are never replaced. A symbolic link keeps pointing: its
+  // target is replaced.
   static Result<AtomicFile> create(const std::string& path, bool force);
 
   AtomicFile(AtomicFile&&) noexcept = default;
@@ -70,7 +71,10 @@ class AtomicFile {
 
  private:
   AtomicFile(FileDescriptor file, std::string path, std::string temporary, bool force)
-      : file_(std::move(file)), path_(std::move(path)), temporary_(std::move(temporary)), force_(force) {}
+      : file_(std::move(file)),
+        path_(std::move(path)),
+        temporary_(std::move(temporary)),
+        force_(force) {}
 
   FileDescriptor file_;
   std::string path_;

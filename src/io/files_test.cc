@@ -1,4 +1,5 @@
-// Goal: what can't be read or written is said in a sentence, and a name never stands for half a file.
+// Goal: what can't be read or written is said in a sentence, and a name never stands for half a
+// file.
 #include "io/files.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,8 @@ using testing_support::TempFolder;
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
 size_t n_entries(const TempFolder& folder) {
-  return static_cast<size_t>(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()));
+  return static_cast<size_t>(
+      std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()));
 }
 
 TEST(ReadFile, ReadsRegularFilesOnly) {
@@ -76,7 +78,8 @@ TEST(AtomicFile, GivenUpItLeavesNothing) {
 TEST(AtomicFile, ReplacesOnlyWhenAsked) {
   TempFolder folder;
   put_file(folder / "out", "old");
-  EXPECT_HAS(write_file(folder / "out", "new", false).error().message, "exists already; --force replaces it");
+  EXPECT_HAS(write_file(folder / "out", "new", false).error().message,
+             "exists already; --force replaces it");
   EXPECT_EQ(get_file(folder / "out"), "old");
   ASSERT_TRUE(write_file(folder / "out", "new", true).ok());
   EXPECT_EQ(get_file(folder / "out"), "new");

@@ -18,8 +18,8 @@ namespace fathom {
 
 namespace {
 
-// What the handler needs, without locks or allocation: the published checkpoints have 163 files, so 1,024
-// places suffice; a file beyond that is still mapped, only the message cannot name it.
+// What the handler needs, without locks or allocation: the published checkpoints have 163 files, so
+// 1,024 places suffice; a file beyond that is still mapped, only the message cannot name it.
 struct Slot {
   std::atomic<bool> taken{false};
   std::atomic<uintptr_t> begin{0};
@@ -62,16 +62,20 @@ void on_sigbus(int, siginfo_t* info, void*) {
   for (const Slot& slot : slots) {
     const uintptr_t end = slot.end.load(std::memory_order_acquire);
     // The fault may be reported anywhere in the last page of the mapping.
-    if (end == 0 || address < slot.begin.load() || address >= (end + page - 1) / page * page) continue;
+    if (end == 0 || address < slot.begin.load() || address >= (end + page - 1) / page * page)
+      continue;
     write_all("fathom: ");
     write_all(slot.name);
-    write_all(" could not be read any more: it became shorter while it was in use, or its disk failed; "
-              "restore the file and start again\n");
+    write_all(
+        " could not be read any more: it became shorter while it was in use, or its disk failed; "
+        "restore the file and start again\n");
     ::_exit(1);
   }
   if (some_have_no_slot.load()) {
-    write_all("fathom: a file of the model could not be read any more: it became shorter while it was in use, "
-              "or its disk failed; restore the file and start again\n");
+    write_all(
+        "fathom: a file of the model could not be read any more: it became shorter while it was in "
+        "use, "
+        "or its disk failed; restore the file and start again\n");
     ::_exit(1);
   }
   // Not ours: the default action, when the instruction is tried again.

@@ -1,8 +1,9 @@
-// A file mapped read-only into memory. Pages come from the disk when they are first touched and belong to the
-// page cache, so that weights are shared between processes and cost no second copy.
+// A file mapped read-only into memory. Pages come from the disk when they are first touched and
+// belong to the page cache, so that weights are shared between processes and cost no second copy.
 //
-// A mapped file that someone truncates, or whose disk fails, answers with the signal SIGBUS instead of an
-// error. install_sigbus_message() turns that into one sentence that names the file and exit code 1.
+// A mapped file that someone truncates, or whose disk fails, answers with the signal SIGBUS instead
+// of an error. install_sigbus_message() turns that into one sentence that names the file and exit
+// code 1.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,9 @@ namespace fathom {
 
 class MappedFile {
  public:
-  // Symbolic links are followed. Refused with a sentence: what does not exist, may not be read, or is no
-  // regular file (a directory, a pipe, a device); opening never blocks. An empty file maps to no bytes.
+  // Symbolic links are followed. Refused with a sentence: what does not exist, may not be read, or
+  // is no regular file (a directory, a pipe, a device); opening never blocks. An empty file maps to
+  // no bytes.
   static Result<MappedFile> open(const std::string& path);
 
   MappedFile() = default;
@@ -40,7 +42,8 @@ class MappedFile {
   int slot_ = -1;  // in the list that the signal handler reads; -1: none was free
 };
 
-// Installs the handler once for the process (called by main). Faults outside mapped files keep the default.
+// Installs the handler once for the process (called by main). Faults outside mapped files keep the
+// default.
 void install_sigbus_message();
 
 }  // namespace fathom

@@ -1,5 +1,6 @@
-// Goal: a mapping shows the file, and a file that shrinks under it ends the program with a sentence.
-// Method: the shrinking happens in a child process, whose standard error and exit code are examined.
+// Goal: a mapping shows the file, and a file that shrinks under it ends the program with a
+// sentence. Method: the shrinking happens in a child process, whose standard error and exit code
+// are examined.
 #include "io/mapped_file.h"
 
 #include <gtest/gtest.h>
@@ -34,12 +35,15 @@ TEST(MappedFile, ShowsTheBytes) {
   ASSERT_TRUE(empty.ok()) << empty.error().message;
   other = std::move(*empty);
   EXPECT_TRUE(other.bytes().empty());
-  EXPECT_NE(MappedFile::open(folder.path()).error().message.find("is a directory"), std::string::npos);
-  EXPECT_NE(MappedFile::open(folder / "none").error().message.find("No such file"), std::string::npos);
+  EXPECT_NE(MappedFile::open(folder.path()).error().message.find("is a directory"),
+            std::string::npos);
+  EXPECT_NE(MappedFile::open(folder / "none").error().message.find("No such file"),
+            std::string::npos);
 }
 
 // What the child says on standard error and how it ends, when it runs body.
-std::pair<std::string, int> run_child(const TempFolder& folder, void (*body)(const std::string& path)) {
+std::pair<std::string, int> run_child(const TempFolder& folder,
+                                      void (*body)(const std::string& path)) {
   const std::string log = folder / "stderr";
   const std::string path = folder / "weights.safetensors";
   put_file(path, std::string(1 << 16, 'x'));
@@ -66,7 +70,8 @@ TEST(MappedFile, ShrinkingWhileMappedIsASentence) {
   });
   ASSERT_TRUE(WIFEXITED(status)) << status;
   EXPECT_EQ(WEXITSTATUS(status), 1);
-  EXPECT_NE(message.find("weights.safetensors could not be read any more"), std::string::npos) << message;
+  EXPECT_NE(message.find("weights.safetensors could not be read any more"), std::string::npos)
+      << message;
 }
 
 TEST(MappedFile, OtherFaultsKeepTheirSignal) {

@@ -40,7 +40,8 @@ Result<ModelFiles> ModelFiles::open_folder(const std::string& path) {
     return io_error(str_cat("cannot open the model folder ", printable(path)));
   }
   if (!S_ISDIR(info.st_mode)) {
-    return invalid_error(printable(path), " is no folder; expected one that holds config.json and *.safetensors");
+    return invalid_error(printable(path),
+                         " is no folder; expected one that holds config.json and *.safetensors");
   }
   return ModelFiles(path);
 }
@@ -49,7 +50,8 @@ bool ModelFiles::has_embedded() { return !embedded_files.empty(); }
 
 Result<ModelFiles> ModelFiles::embedded() {
   if (!has_embedded()) {
-    return invalid_error("this program was built without an embedded model; name one with --model PATH");
+    return invalid_error(
+        "this program was built without an embedded model; name one with --model PATH");
   }
   return ModelFiles(std::string());
 }
@@ -103,7 +105,8 @@ Result<std::vector<std::string>> ModelFiles::list() const {
 }
 
 std::string ModelFiles::describe() const {
-  return is_embedded() ? std::string("the embedded model") : str_cat("the folder ", printable(folder_));
+  return is_embedded() ? std::string("the embedded model")
+                       : str_cat("the folder ", printable(folder_));
 }
 
 std::string ModelFiles::path_of(std::string_view name) const {

@@ -1,6 +1,6 @@
-// The files of a model, wherever they are: a folder as published (also one of symbolic links, as a hub's cache
-// is made), or a model inside the program. Names are plain file names: a '/', "..", or NUL in one is refused, so
-// that an index cannot reach outside the folder.
+// The files of a model, wherever they are: a folder as published (also one of symbolic links, as a
+// hub's cache is made), or a model inside the program. Names are plain file names: a '/', "..", or
+// NUL in one is refused, so that an index cannot reach outside the folder.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ struct EmbeddedFile {
   std::span<const std::byte> bytes;  // static memory, aligned to 64 bytes
 };
 
-// Makes the files the program's own model; the span must live as long as the program. Called by main before
-// anything else, so that the libraries do not depend on what is embedded.
+// Makes the files the program's own model; the span must live as long as the program. Called by
+// main before anything else, so that the libraries do not depend on what is embedded.
 void register_embedded_model(std::span<const EmbeddedFile> files);
 
 // The bytes of one file; copies share what keeps them alive.
@@ -31,7 +31,9 @@ class FileBytes {
   FileBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
       : bytes_(bytes), owner_(std::move(owner)) {}
   std::span<const std::byte> bytes() const { return bytes_; }
-  std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+  }
 
  private:
   std::span<const std::byte> bytes_;

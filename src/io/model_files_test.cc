@@ -23,8 +23,9 @@ void expect_a_model(const ModelFiles& files) {
   EXPECT_TRUE(files.open("empty")->text().empty());
   EXPECT_FALSE(files.open("none").ok());
   EXPECT_HAS(files.open_small("config.json", 1).error().message, "has 2 bytes, at most 1");
-  for (const std::string& name : {std::string("../config.json"), std::string(".."), std::string("."), std::string(),
-                                  std::string("a/b"), std::string("a\0", 2)}) {
+  for (const std::string& name :
+       {std::string("../config.json"), std::string(".."), std::string("."), std::string(),
+        std::string("a/b"), std::string("a\0", 2)}) {
     EXPECT_FALSE(files.exists(name));
     EXPECT_HAS(files.open(name).error().message, "is no name of a file");
   }

@@ -1,5 +1,5 @@
-// Text from a file or a path as messages show it. Names come from whoever made the file: one line, no
-// control characters, bounded.
+// Text from a file or a path as messages show it. Names come from whoever made the file: one line,
+// no control characters, bounded.
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace fathom {
 
-// Control characters as JSON escapes, bytes that are not UTF-8 as U+FFFD, cut after max_bytes with "...".
+// Control characters as JSON escapes, bytes that are not UTF-8 as U+FFFD, cut after max_bytes with
+// "...".
 std::string printable(std::string_view text, size_t max_bytes = 200);
 
 }  // namespace fathom

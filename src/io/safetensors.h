@@ -1,9 +1,9 @@
-// The safetensors format: 8 bytes little-endian length N, N bytes of JSON header, then the data of all tensors
-// without holes. The reader looks at bytes that someone else holds (a mapped file) and copies no data; the
-// writer takes data in pieces, so that a file may be far larger than memory.
+// The safetensors format: 8 bytes little-endian length N, N bytes of JSON header, then the data of
+// all tensors without holes. The reader looks at bytes that someone else holds (a mapped file) and
+// copies no data; the writer takes data in pieces, so that a file may be far larger than memory.
 //
-// Every size and offset in a header is checked before it is used: data of tensors must lie inside the file,
-// cover it wholly, not overlap, fit shape and dtype, and be aligned for its elements.
+// Every size and offset in a header is checked before it is used: data of tensors must lie inside
+// the file, cover it wholly, not overlap, fit shape and dtype, and be aligned for its elements.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,8 @@ struct SafetensorsFile {
 };
 
 // display_name is how messages call the file. The tensors point into bytes.
-Result<SafetensorsFile> parse_safetensors(std::span<const std::byte> bytes, const std::string& display_name);
+Result<SafetensorsFile> parse_safetensors(std::span<const std::byte> bytes,
+                                          const std::string& display_name);
 
 struct TensorSpec {
   std::string name;
@@ -42,14 +43,16 @@ struct TensorSpec {
   std::vector<int64_t> shape;
 };
 
-// Usage: create with all tensors, write() each from its beginning to its end in pieces of any size (the tensors
-// themselves in any order), finish(). Nothing but complete files ever has the final name.
+// Usage: create with all tensors, write() each from its beginning to its end in pieces of any size
+// (the tensors themselves in any order), finish(). Nothing but complete files ever has the final
+// name.
 class SafetensorsWriter {
  public:
-  // Tensors are laid out by falling element size, so that all are aligned; the data begin at a multiple of 64.
-  static Result<SafetensorsWriter> create(const std::string& path, std::vector<TensorSpec> tensors, bool force,
-                                          const std::vector<std::pair<std::string, std::string>>& metadata = {
-                                              {"format", "pt"}});
+  // Tensors are laid out by falling element size, so that all are aligned; the data begin at a
+  // multiple of 64.
+  static Result<SafetensorsWriter> create(
+      const std::string& path, std::vector<TensorSpec> tensors, bool force,
+      const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});
 
   // The next bytes of tensors[index], as given to create().
   Status write(size_t index, std::span<const std::byte> bytes);
@@ -64,8 +67,12 @@ class SafetensorsWriter {
     int64_t size = 0;
     int64_t written = 0;
   };
-  SafetensorsWriter(AtomicFile file, std::vector<TensorSpec> tensors, std::vector<Place> places, int64_t bytes)
-      : file_(std::move(file)), tensors_(std::move(tensors)), places_(std::move(places)), bytes_(bytes) {}
+  SafetensorsWriter(AtomicFile file, std::vector<TensorSpec> tensors, std::vector<Place> places,
+                    int64_t bytes)
+      : file_(std::move(file)),
+        tensors_(std::move(tensors)),
+        places_(std::move(places)),
+        bytes_(bytes) {}
 
   AtomicFile file_;
   std::vector<TensorSpec> tensors_;

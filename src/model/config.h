@@ -1,17 +1,21 @@
-// config.json of the DeepSeek-V3 family (spec §1.1, §1.5): V2, V2-Lite, V3, R1, V3.1, Moonlight, Kimi-K2, as
-// published and as transformers 5 writes them. Fields are spelled as in the file. A config that asks for
-// something else (sparse attention, another router, another quantisation) is refused by name.
+// config.json of the DeepSeek-V3 family (spec §1.1, §1.5): V2, V2-Lite, V3, R1, V3.1, Moonlight,
+// Kimi-K2, as published and as transformers 5 writes them. Fields are spelled as in the file. A
+// config that asks for something else (sparse attention, another router, another quantisation) is
+// refused by name.
 //
 // Required: vocab_size, hidden_size, intermediate_size, moe_intermediate_size, num_hidden_layers,
-//   num_attention_heads, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim, q_lora_rank (null counts),
-//   n_routed_experts, num_experts_per_tok, first_k_dense_replace, routed_scaling_factor, norm_topk_prob,
-//   rms_norm_eps, rope_theta, max_position_embeddings, model_type; n_group and topk_group where the method has
-//   groups; factor and original_max_position_embeddings of YaRN; quant_method and weight_block_size.
-// Defaults, each that of the published configuration class or of the family's configs that leave it out:
-//   num_key_value_heads = num_attention_heads, n_shared_experts 0, num_nextn_predict_layers 0, moe_layer_freq 1,
-//   topk_method and scoring_func by model_type (deepseek_v2: greedy, softmax; else noaux_tc, sigmoid), hidden_act
-//   silu, rope_interleave true, tie_word_embeddings false, attention_bias false; beta_fast 32, beta_slow 1, mscale
-//   1, mscale_all_dim 0 of YaRN; fmt e4m3, activation_scheme dynamic, no scale_fmt of the quantisation.
+//   num_attention_heads, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim, q_lora_rank
+//   (null counts), n_routed_experts, num_experts_per_tok, first_k_dense_replace,
+//   routed_scaling_factor, norm_topk_prob, rms_norm_eps, rope_theta, max_position_embeddings,
+//   model_type; n_group and topk_group where the method has groups; factor and
+//   original_max_position_embeddings of YaRN; quant_method and weight_block_size.
+// Defaults, each that of the published configuration class or of the family's configs that leave it
+// out:
+//   num_key_value_heads = num_attention_heads, n_shared_experts 0, num_nextn_predict_layers 0,
+//   moe_layer_freq 1, topk_method and scoring_func by model_type (deepseek_v2: greedy, softmax;
+//   else noaux_tc, sigmoid), hidden_act silu, rope_interleave true, tie_word_embeddings false,
+//   attention_bias false; beta_fast 32, beta_slow 1, mscale 1, mscale_all_dim 0 of YaRN; fmt e4m3,
+//   activation_scheme dynamic, no scale_fmt of the quantisation.
 #pragma once
 
 #include <cstdint>
@@ -102,8 +106,8 @@ struct ModelConfig {
 std::string_view topk_method_name(TopkMethod method);
 std::string_view scoring_func_name(ScoringFunc func);
 
-// All sizes are checked (positive, bounded so that no product of shapes overflows, divisible where they must
-// be), all numbers finite. display_name is how messages call the file.
+// All sizes are checked (positive, bounded so that no product of shapes overflows, divisible where
+// they must be), all numbers finite. display_name is how messages call the file.
 Result<ModelConfig> parse_model_config(std::string_view json_text, const std::string& display_name);
 
 }  // namespace fathom

@@ -12,9 +12,27 @@ const Json* ConfigFields::find(std::string_view field) const {
   return json == nullptr || json->is_null() ? nullptr : json;
 }
 
+bool ConfigFields::asks_for_nothing(std::string_view field) const {
+  const Json* json = find(field);
+  if (json == nullptr) return true;
+  switch (json->type()) {
+    case Json::Type::kBool:
+      return !json->as_bool();
+    case Json::Type::kString:
+      return json->as_string().empty();
+    case Json::Type::kArray:
+      return json->as_array().empty();
+    case Json::Type::kObject:
+      return json->as_object().empty();
+    default:
+      return json->as_double() == 0;
+  }
+}
+
 std::string ConfigFields::where(std::string_view field) const {
   // A field inside a field reads as a path.
-  return name_.find(": ") == std::string::npos ? str_cat(name_, ": ", field) : str_cat(name_, ".", field);
+  return name_.find(": ") == std::string::npos ? str_cat(name_, ": ", field)
+                                               : str_cat(name_, ".", field);
 }
 
 Error ConfigFields::wrong_type(std::string_view field, std::string_view expected) const {
@@ -38,7 +56,8 @@ Result<double> ConfigFields::number(std::string_view field, double min, double m
   const Json* json = find(field);
   if (json == nullptr && absent) return *absent;
   // Written so that NaN fails.
-  const bool good = json != nullptr && json->is_number() && json->as_double() >= min && json->as_double() <= max;
+  const bool good =
+      json != nullptr && json->is_number() && json->as_double() >= min && json->as_double() <= max;
   if (!good) return wrong_type(field, str_cat("a number from ", min, " to ", max));
   return json->as_double();
 }
@@ -50,7 +69,8 @@ Result<bool> ConfigFields::boolean(std::string_view field, std::optional<bool> a
   return json->as_bool();
 }
 
-Result<std::string> ConfigFields::one_of(std::string_view field, std::initializer_list<std::string_view> allowed,
+Result<std::string> ConfigFields::one_of(std::string_view field,
+                                         std::initializer_list<std::string_view> allowed,
                                          std::optional<std::string_view> absent) const {
   const Json* json = find(field);
   if (json == nullptr && absent) return std::string(*absent);
@@ -63,7 +83,8 @@ Result<std::string> ConfigFields::one_of(std::string_view field, std::initialize
   return error;
 }
 
-Status ConfigFields::require(std::string_view field, std::initializer_list<std::string_view> allowed,
+Status ConfigFields::require(std::string_view field,
+                             std::initializer_list<std::string_view> allowed,
                              std::optional<std::string_view> absent) const {
   FATHOM_TRY([[maybe_unused]] const std::string value, one_of(field, allowed, absent));
   return {};

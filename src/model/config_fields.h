@@ -1,5 +1,6 @@
-// Typed access to the fields of a config file: each getter checks type and range, and its error names the file,
-// the field, what stands there and what was expected. Fields that are null count as absent.
+// Typed access to the fields of a config file: each getter checks type and range, and its error
+// names the file, the field, what stands there and what was expected. Fields that are null count as
+// absent.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,8 @@ class ConfigFields {
   const Json* find(std::string_view field) const;
   // Null if the field is absent.
   const Json* find_raw(std::string_view field) const { return object_.find(field); }
+  // Absent, null, false, 0 or empty.
+  bool asks_for_nothing(std::string_view field) const;
   // "config.json: rope_scaling.factor"
   std::string where(std::string_view field) const;
   Error wrong_type(std::string_view field, std::string_view expected) const;
@@ -33,7 +36,8 @@ class ConfigFields {
                         std::optional<double> absent = std::nullopt) const;
   Result<bool> boolean(std::string_view field, std::optional<bool> absent) const;
   // A string that is one of the given; any other is an error that lists them.
-  Result<std::string> one_of(std::string_view field, std::initializer_list<std::string_view> allowed,
+  Result<std::string> one_of(std::string_view field,
+                             std::initializer_list<std::string_view> allowed,
                              std::optional<std::string_view> absent) const;
   // The same where only one value goes on.
   Status require(std::string_view field, std::initializer_list<std::string_view> allowed,

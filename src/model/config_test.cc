@@ -1,5 +1,5 @@
-// Goal: the family's configs mean what they say, in either spelling; everything else is refused by name.
-// Method: a good config with one field changed at a time.
+// Goal: the family's configs mean what they say, in either spelling; everything else is refused by
+// name. Method: a good config with one field changed at a time.
 #include "model/config.h"
 
 #include <gtest/gtest.h>
@@ -48,7 +48,9 @@ void remove_path(Json& json, std::string_view path) {
 }
 
 Json v3() { return *parse_json(kV3); }
-Result<ModelConfig> parse(const Json& json) { return parse_model_config(json.dump(), "config.json"); }
+Result<ModelConfig> parse(const Json& json) {
+  return parse_model_config(json.dump(), "config.json");
+}
 std::string error_with(std::string_view path, Json value) {
   Json json = v3();
   set_path(json, path, std::move(value));
@@ -81,7 +83,8 @@ TEST(ModelConfig, Transformers5SpellingsMeanTheSame) {
   remove_path(rope, "type");
   rope.set("rope_type", "yarn");
   rope.set("rope_theta", 10000.0);
-  for (const char* gone : {"rope_scaling", "rope_theta", "torch_dtype", "topk_method", "scoring_func", "moe_layer_freq"}) {
+  for (const char* gone : {"rope_scaling", "rope_theta", "torch_dtype", "topk_method",
+                           "scoring_func", "moe_layer_freq"}) {
     remove_path(json, gone);
   }
   json.set("rope_parameters", rope);
@@ -108,7 +111,8 @@ TEST(ModelConfig, Transformers5SpellingsMeanTheSame) {
 
 TEST(ModelConfig, ReadsTheRestOfTheFamily) {
   Json lite = v3();
-  for (const char* gone : {"num_nextn_predict_layers", "quantization_config"}) remove_path(lite, gone);
+  for (const char* gone : {"num_nextn_predict_layers", "quantization_config"})
+    remove_path(lite, gone);
   lite.set("model_type", "deepseek_v2");
   lite.set("architectures", *parse_json(R"(["DeepseekV2ForCausalLM"])"));
   lite.set("q_lora_rank", nullptr);
@@ -143,18 +147,39 @@ TEST(ModelConfig, ReadsTheRestOfTheFamily) {
 }
 
 TEST(ModelConfig, EveryRequiredFieldIsMissedByName) {
-  for (const char* field :
-       {"model_type", "vocab_size", "hidden_size", "intermediate_size", "moe_intermediate_size", "num_hidden_layers",
-        "num_attention_heads", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
-        "n_routed_experts", "num_experts_per_tok", "first_k_dense_replace", "norm_topk_prob", "routed_scaling_factor",
-        "rms_norm_eps", "rope_theta", "max_position_embeddings", "n_group", "topk_group", "rope_scaling.type",
-        "rope_scaling.factor", "rope_scaling.original_max_position_embeddings", "quantization_config.quant_method",
-        "quantization_config.weight_block_size"}) {
+  for (const char* field : {"model_type",
+                            "vocab_size",
+                            "hidden_size",
+                            "intermediate_size",
+                            "moe_intermediate_size",
+                            "num_hidden_layers",
+                            "num_attention_heads",
+                            "q_lora_rank",
+                            "kv_lora_rank",
+                            "qk_nope_head_dim",
+                            "qk_rope_head_dim",
+                            "v_head_dim",
+                            "n_routed_experts",
+                            "num_experts_per_tok",
+                            "first_k_dense_replace",
+                            "norm_topk_prob",
+                            "routed_scaling_factor",
+                            "rms_norm_eps",
+                            "rope_theta",
+                            "max_position_embeddings",
+                            "n_group",
+                            "topk_group",
+                            "rope_scaling.type",
+                            "rope_scaling.factor",
+                            "rope_scaling.original_max_position_embeddings",
+                            "quantization_config.quant_method",
+                            "quantization_config.weight_block_size"}) {
     Json json = v3();
     remove_path(json, field);
     const auto config = parse(json);
     ASSERT_FALSE(config.ok()) << field;
-    EXPECT_NE(config.error().message.find(str_cat("config.json: ", field)), std::string::npos) << config.error().message;
+    EXPECT_NE(config.error().message.find(str_cat("config.json: ", field)), std::string::npos)
+        << config.error().message;
     EXPECT_NE(config.error().message.find("missing"), std::string::npos) << config.error().message;
   }
 }
@@ -176,7 +201,8 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
       {"quantization_config.activation_scheme", "static"},
       {"quantization_config.scale_fmt", "ue4m3"},
       {"quantization_config.weight_block_size", *parse_json("[1, 128]")},
-      {"quantization_config.modules_to_not_convert", *parse_json(R"(["model.layers.0.mlp.up_proj"])")},
+      {"quantization_config.modules_to_not_convert",
+       *parse_json(R"(["model.layers.0.mlp.up_proj"])")},
       {"moe_layer_freq", 2},
       {"attention_bias", true},
       {"index_topk", 2048},
@@ -193,7 +219,8 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
     EXPECT_EQ(error.find("config.json: "), 0u) << error;
   }
   EXPECT_EQ(error_with("sliding_window", nullptr), "accepted");
-  EXPECT_EQ(error_with("quantization_config.modules_to_not_convert", *parse_json(R"(["lm_head"])")), "accepted");
+  EXPECT_EQ(error_with("quantization_config.modules_to_not_convert", *parse_json(R"(["lm_head"])")),
+            "accepted");
 }
 
 TEST(ModelConfig, SizesAndNumbersHaveLimits) {

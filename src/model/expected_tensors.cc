@@ -10,7 +10,9 @@ class List {
  public:
   explicit List(const ModelConfig& config) : c_(config) {}
 
-  void add(std::string name, std::vector<int64_t> shape) { tensors.push_back({std::move(name), std::move(shape), false, false}); }
+  void add(std::string name, std::vector<int64_t> shape) {
+    tensors.push_back({std::move(name), std::move(shape), false, false});
+  }
   void add_quantised(std::string name, std::vector<int64_t> shape) {
     tensors.push_back({std::move(name), std::move(shape), true, false});
   }
@@ -27,9 +29,11 @@ class List {
     } else {
       add_quantised(prefix + "q_proj.weight", {n_heads * c_.qk_head_dim(), c_.hidden_size});
     }
-    add_quantised(prefix + "kv_a_proj_with_mqa.weight", {c_.kv_lora_rank + c_.qk_rope_head_dim, c_.hidden_size});
+    add_quantised(prefix + "kv_a_proj_with_mqa.weight",
+                  {c_.kv_lora_rank + c_.qk_rope_head_dim, c_.hidden_size});
     add(prefix + "kv_a_layernorm.weight", {c_.kv_lora_rank});
-    add_quantised(prefix + "kv_b_proj.weight", {n_heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank});
+    add_quantised(prefix + "kv_b_proj.weight",
+                  {n_heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank});
     add_quantised(prefix + "o_proj.weight", {c_.hidden_size, n_heads * c_.v_head_dim});
   }
 
@@ -46,7 +50,8 @@ class List {
       mlp(str_cat(prefix, "experts.", expert, "."), c_.moe_intermediate_size);
     }
     // The shared experts are one MLP.
-    if (c_.n_shared_experts > 0) mlp(prefix + "shared_experts.", c_.n_shared_experts * c_.moe_intermediate_size);
+    if (c_.n_shared_experts > 0)
+      mlp(prefix + "shared_experts.", c_.n_shared_experts * c_.moe_intermediate_size);
   }
 
   void layer(int64_t layer_idx) {
@@ -82,14 +87,16 @@ std::string layer_prefix(int64_t layer_idx) { return str_cat("model.layers.", la
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
   List list(config);
   list.add("model.embed_tokens.weight", {config.vocab_size, config.hidden_size});
-  for (int64_t layer_idx = 0; layer_idx < config.num_hidden_layers; ++layer_idx) list.layer(layer_idx);
+  for (int64_t layer_idx = 0; layer_idx < config.num_hidden_layers; ++layer_idx)
+    list.layer(layer_idx);
   list.add("model.norm.weight", {config.hidden_size});
   if (config.tie_word_embeddings) {
     list.add_optional("lm_head.weight", {config.vocab_size, config.hidden_size});
   } else {
     list.add("lm_head.weight", {config.vocab_size, config.hidden_size});
   }
-  for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k) list.layer(config.num_hidden_layers + k);
+  for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k)
+    list.layer(config.num_hidden_layers + k);
   return std::move(list.tensors);
 }
 

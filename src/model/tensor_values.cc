@@ -8,22 +8,32 @@
 
 namespace fathom {
 
-bool is_float_dtype(Dtype dtype) { return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16; }
+bool is_float_dtype(Dtype dtype) {
+  return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16;
+}
 
 float value_at(const Tensor& tensor, int64_t i) {
   switch (tensor.dtype) {
-    case Dtype::kF32: return tensor.as<float>()[i];
-    case Dtype::kF16: return f16_to_f32(tensor.as<F16>()[i]);
-    case Dtype::kBF16: return bf16_to_f32(tensor.as<Bf16>()[i]);
-    case Dtype::kF8E4M3: return e4m3_to_f32(tensor.as<E4M3>()[i]);
-    case Dtype::kF8E8M0: return e8m0_to_f32(tensor.as<uint8_t>()[i]);
-    default: FATHOM_CHECK(false, dtype_name(tensor.dtype), " is no floating-point dtype"); return 0;
+    case Dtype::kF32:
+      return tensor.as<float>()[i];
+    case Dtype::kF16:
+      return f16_to_f32(tensor.as<F16>()[i]);
+    case Dtype::kBF16:
+      return bf16_to_f32(tensor.as<Bf16>()[i]);
+    case Dtype::kF8E4M3:
+      return e4m3_to_f32(tensor.as<E4M3>()[i]);
+    case Dtype::kF8E8M0:
+      return e8m0_to_f32(tensor.as<uint8_t>()[i]);
+    default:
+      FATHOM_CHECK(false, dtype_name(tensor.dtype), " is no floating-point dtype");
+      return 0;
   }
 }
 
 int64_t find_e4m3_nan(const uint8_t* codes, int64_t n) {
   constexpr int64_t kBlock = 4096;
-  constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7f, kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+  constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7f, kOnes = 0x0101010101010101,
+                     kHigh = 0x8080808080808080;
   for (int64_t begin = 0; begin < n; begin += kBlock) {
     const int64_t end = std::min(n, begin + kBlock);
     // Eight codes at a time: 0x7f plus one is the only sum that reaches a byte's highest bit.

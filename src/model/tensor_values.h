@@ -1,4 +1,5 @@
-// Elements of small tensors as F32, whatever floating-point dtype the file has (spec §1.3: norms, biases, scales).
+// Elements of small tensors as F32, whatever floating-point dtype the file has (spec §1.3: norms,
+// biases, scales).
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,8 @@ class Assembler {
   static int64_t scales_size(const Checkpoint& checkpoint) {
     int64_t size = 0;
     for (const CheckpointTensor& entry : checkpoint.tensors()) {
-      if (entry.name.ends_with("_scale_inv")) size += round_up(entry.tensor.elements(), kScaleAlignment);
+      if (entry.name.ends_with("_scale_inv"))
+        size += round_up(entry.tensor.elements(), kScaleAlignment);
     }
     return size;
   }
@@ -97,18 +98,21 @@ class Assembler {
     MlpWeights m;
     m.gate_proj = linear(prefix + "gate_proj.weight");
     m.up_proj = linear(prefix + "up_proj.weight");
-    m.down_proj = routed ? linear(prefix + "down_proj.weight") : segmented(prefix + "down_proj.weight");
+    m.down_proj =
+        routed ? linear(prefix + "down_proj.weight") : segmented(prefix + "down_proj.weight");
     return m;
   }
 
   MoeWeights moe(const std::string& prefix) {
     MoeWeights m;
     m.gate = linear(prefix + "gate.weight");
-    if (config_.has_router_bias()) m.e_score_correction_bias = vector(prefix + "gate.e_score_correction_bias");
+    if (config_.has_router_bias())
+      m.e_score_correction_bias = vector(prefix + "gate.e_score_correction_bias");
     for (int64_t expert = 0; expert < config_.n_routed_experts; ++expert) {
       m.experts.push_back(mlp(str_cat(prefix, "experts.", expert, "."), /*routed=*/true));
     }
-    if (config_.n_shared_experts > 0) m.shared_experts = mlp(prefix + "shared_experts.", /*routed=*/false);
+    if (config_.n_shared_experts > 0)
+      m.shared_experts = mlp(prefix + "shared_experts.", /*routed=*/false);
     return m;
   }
 
@@ -146,7 +150,8 @@ class Assembler {
 
 }  // namespace
 
-Result<ModelWeights> load_weights(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint,
+Result<ModelWeights> load_weights(const ModelConfig& config,
+                                  std::shared_ptr<const Checkpoint> checkpoint,
                                   const LoadOptions& options) {
   FATHOM_TRY(CheckedTensors checked, check_tensors(config, *checkpoint, options));
   ModelWeights weights = Assembler(config, *checkpoint).assemble(checked.n_mtp);

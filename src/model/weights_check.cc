@@ -40,16 +40,17 @@ class Checker {
     if (n < config_.num_nextn_predict_layers) {
       notes.push_back(str_cat("config.json names ", config_.num_nextn_predict_layers, " MTP module",
                               config_.num_nextn_predict_layers == 1 ? "" : "s",
-                              " (num_nextn_predict_layers), but the checkpoint holds ", n == 0 ? "none" : str_cat(n),
-                              "; what is missing is done without"));
+                              " (num_nextn_predict_layers), but the checkpoint holds ",
+                              n == 0 ? "none" : str_cat(n), "; what is missing is done without"));
     }
     return n;
   }
   bool has_layer(int64_t layer_idx) const {
     const std::string prefix = layer_prefix(layer_idx);
     const auto& tensors = checkpoint_.tensors();
-    const auto it = std::lower_bound(tensors.begin(), tensors.end(), prefix,
-                                     [](const CheckpointTensor& t, const std::string& key) { return t.name < key; });
+    const auto it = std::lower_bound(
+        tensors.begin(), tensors.end(), prefix,
+        [](const CheckpointTensor& t, const std::string& key) { return t.name < key; });
     return it != tensors.end() && it->name.starts_with(prefix);
   }
   std::vector<ExpectedTensor> expected_tensors_present(int64_t n_mtp) const {
@@ -66,11 +67,13 @@ class Checker {
     const Tensor* tensor = checkpoint_.find(name);
     if (tensor == nullptr) {
       return invalid_error("tensor ", name, " of shape ", str_list(shape), " is missing from ",
-                           checkpoint_.files().describe(), "; is the download complete, and config.json its own?");
+                           checkpoint_.files().describe(),
+                           "; is the download complete, and config.json its own?");
     }
     if (tensor->shape != shape) {
-      return invalid_error(where(name), ": expected ", str_list(shape), " from config.json, file has ",
-                           str_list(tensor->shape), "; is this config.json from the same checkpoint?");
+      return invalid_error(where(name), ": expected ", str_list(shape),
+                           " from config.json, file has ", str_list(tensor->shape),
+                           "; is this config.json from the same checkpoint?");
     }
     used_.insert(tensor);
     return tensor;
@@ -83,11 +86,14 @@ class Checker {
     if (expected.quantised && config_.quantization_config) return check_fp8(name, *tensor);
     if (!is_float_dtype(tensor->dtype)) {
       if (tensor->dtype == Dtype::kF8E4M3) {
-        return invalid_error(where(name), " is F8_E4M3, ", expected.quantised
-                                 ? "but config.json has no quantization_config"
-                                 : "but tensors of its kind are never quantised; expected BF16, F16 or F32");
+        return invalid_error(
+            where(name), " is F8_E4M3, ",
+            expected.quantised
+                ? "but config.json has no quantization_config"
+                : "but tensors of its kind are never quantised; expected BF16, F16 or F32");
       }
-      return invalid_error(where(name), " is ", dtype_name(tensor->dtype), ", expected BF16, F16 or F32");
+      return invalid_error(where(name), " is ", dtype_name(tensor->dtype),
+                           ", expected BF16, F16 or F32");
     }
     return expected.shape.size() == 1 ? check_finite(name, *tensor) : Status();
   }
@@ -96,7 +102,9 @@ class Checker {
   Status check_finite(const std::string& name, const Tensor& tensor) const {
     for (int64_t i = 0; i < tensor.elements(); ++i) {
       const float value = value_at(tensor, i);
-      if (!std::isfinite(value)) return invalid_error(where(name), ": element ", i, " is ", value, ", expected a finite number");
+      if (!std::isfinite(value))
+        return invalid_error(where(name), ": element ", i, " is ", value,
+                             ", expected a finite number");
     }
     return {};
   }
@@ -107,23 +115,27 @@ class Checker {
                            ", expected F8_E4M3, since config.json has a quantization_config");
     }
     const std::string scale = scale_name(name);
-    const std::vector<int64_t> grid = {ceil_div(tensor.shape[0], 128), ceil_div(tensor.shape[1], 128)};
+    const std::vector<int64_t> grid = {ceil_div(tensor.shape[0], 128),
+                                       ceil_div(tensor.shape[1], 128)};
     FATHOM_TRY(const Tensor* scales, find(scale, grid));
-    if (scales->dtype != Dtype::kF32 && scales->dtype != Dtype::kBF16 && scales->dtype != Dtype::kF8E8M0) {
-      return invalid_error(where(scale), " is ", dtype_name(scales->dtype), ", expected F32, BF16 or F8_E8M0");
+    if (scales->dtype != Dtype::kF32 && scales->dtype != Dtype::kBF16 &&
+        scales->dtype != Dtype::kF8E8M0) {
+      return invalid_error(where(scale), " is ", dtype_name(scales->dtype),
+                           ", expected F32, BF16 or F8_E8M0");
     }
     for (int64_t i = 0; i < scales->elements(); ++i) {
       const float value = value_at(*scales, i);
       // Written so that NaN fails; subnormals would make products of the block inexact.
-      if (value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max()) continue;
-      return invalid_error(where(scale), ": the scale of block [", i / grid[1], ", ", i % grid[1], "] is ", value,
-                           ", expected a positive normal number");
+      if (value >= std::numeric_limits<float>::min() && value <= std::numeric_limits<float>::max())
+        continue;
+      return invalid_error(where(scale), ": the scale of block [", i / grid[1], ", ", i % grid[1],
+                           "] is ", value, ", expected a positive normal number");
     }
     if (!verify_) return {};
     const int64_t nan = find_e4m3_nan(tensor.as<uint8_t>(), tensor.elements());
     if (nan < 0) return {};
-    return invalid_error(where(name), ": element [", nan / tensor.shape[1], ", ", nan % tensor.shape[1],
-                         "] is NaN; the file is damaged");
+    return invalid_error(where(name), ": element [", nan / tensor.shape[1], ", ",
+                         nan % tensor.shape[1], "] is NaN; the file is damaged");
   }
 
   Status check_nothing_besides() const {
@@ -137,21 +149,25 @@ class Checker {
     }
     if (first == nullptr) return {};
     std::string hint;
-    if (config_.num_nextn_predict_layers == 0 && first->name.starts_with(layer_prefix(config_.num_hidden_layers))) {
+    if (config_.num_nextn_predict_layers == 0 &&
+        first->name.starts_with(layer_prefix(config_.num_hidden_layers))) {
       hint = ", and its num_nextn_predict_layers is 0";
     } else if (first->name.ends_with("_scale_inv") && !config_.quantization_config) {
       hint = ", and it has no quantization_config";
     }
-    return invalid_error("tensor ", printable(first->name), " (", checkpoint_.file_of(first->name),
-                         n > 1 ? str_cat(") and ", n - 1, n == 2 ? " other belong" : " others belong") : ") belongs",
-                         " to no part of the model that config.json describes", hint);
+    return invalid_error(
+        "tensor ", printable(first->name), " (", checkpoint_.file_of(first->name),
+        n > 1 ? str_cat(") and ", n - 1, n == 2 ? " other belong" : " others belong") : ") belongs",
+        " to no part of the model that config.json describes", hint);
   }
 
-  // Copies of embedding and head are never used; one that differs would mean something else than we compute.
+  // Copies of embedding and head are never used; one that differs would mean something else than we
+  // compute.
   Status check_copies(int64_t n_mtp) const {
     const std::string embedding = "model.embed_tokens.weight";
     const std::string head = config_.tie_word_embeddings ? embedding : "lm_head.weight";
-    if (config_.tie_word_embeddings) FATHOM_RETURN_IF_ERROR(check_copy("lm_head.weight", embedding));
+    if (config_.tie_word_embeddings)
+      FATHOM_RETURN_IF_ERROR(check_copy("lm_head.weight", embedding));
     for (int64_t k = 0; k < n_mtp; ++k) {
       const std::string prefix = layer_prefix(config_.num_hidden_layers + k);
       FATHOM_RETURN_IF_ERROR(check_copy(prefix + "embed_tokens.weight", embedding));
@@ -167,7 +183,8 @@ class Checker {
         std::memcmp(tensor->data, copy->data, static_cast<size_t>(tensor->bytes())) == 0) {
       return {};
     }
-    return unsupported_error(where(copy_name), " differs from ", name, ", of which it should be a copy");
+    return unsupported_error(where(copy_name), " differs from ", name,
+                             ", of which it should be a copy");
   }
 
   const ModelConfig& config_;
@@ -180,7 +197,8 @@ class Checker {
 
 std::string scale_name(const std::string& weight_name) { return weight_name + "_scale_inv"; }
 
-Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint, const LoadOptions& options) {
+Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint,
+                                     const LoadOptions& options) {
   const bool verify = options.verify_weights || checkpoint.total_bytes() <= kVerifyBytesMax;
   return Checker(config, checkpoint, verify).run();
 }

@@ -1,5 +1,6 @@
-// Whether a checkpoint holds what its config promises: every tensor there, none besides, each of the right shape
-// and dtype, every scale a usable number. After it, weights.cc takes views without looking again.
+// Whether a checkpoint holds what its config promises: every tensor there, none besides, each of
+// the right shape and dtype, every scale a usable number. After it, weights.cc takes views without
+// looking again.
 #pragma once
 
 #include <string>
@@ -16,8 +17,10 @@ struct CheckedTensors {
   std::vector<std::string> notes;  // one sentence each
 };
 
-// The first fault found is the error; it names the tensor, the file, what was expected and what is there.
-Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint, const LoadOptions& options);
+// The first fault found is the error; it names the tensor, the file, what was expected and what is
+// there.
+Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint,
+                                     const LoadOptions& options);
 
 // "<name>_scale_inv"
 std::string scale_name(const std::string& weight_name);

@@ -1,5 +1,6 @@
-// Goal: what a checkpoint holds and what its config promises are the same, or the first difference is named.
-// Method: a good tiny checkpoint with one thing broken at a time; counts and sums of the published V3 by the spec.
+// Goal: what a checkpoint holds and what its config promises are the same, or the first difference
+// is named. Method: a good tiny checkpoint with one thing broken at a time; counts and sums of the
+// published V3 by the spec.
 #include "model/weights.h"
 
 #include <gtest/gtest.h>
@@ -32,7 +33,8 @@ Result<ModelWeights> load(const ModelConfig& config, const std::string& folder) 
 }
 
 // The message of loading a tiny model after `change`, or "" if it loads.
-std::string error_after(std::string_view config_json, const std::function<void(TinyTensors&)>& change) {
+std::string error_after(std::string_view config_json,
+                        const std::function<void(TinyTensors&)>& change) {
   const ModelConfig config = config_of(config_json);
   TinyTensors tensors = tiny_tensors(config, Dtype::kBF16, 1);
   change(tensors);
@@ -46,8 +48,10 @@ std::string error_after(std::string_view config_json, const std::function<void(T
 
 TEST(ExpectedTensors, CountAndSumOfThePublishedV3) {
   ModelConfig c = config_of(kTinyConfig);
-  c.vocab_size = 129280, c.hidden_size = 7168, c.intermediate_size = 18432, c.moe_intermediate_size = 2048;
-  c.num_hidden_layers = 61, c.first_k_dense_replace = 3, c.num_attention_heads = 128, c.q_lora_rank = 1536;
+  c.vocab_size = 129280, c.hidden_size = 7168, c.intermediate_size = 18432,
+  c.moe_intermediate_size = 2048;
+  c.num_hidden_layers = 61, c.first_k_dense_replace = 3, c.num_attention_heads = 128,
+  c.q_lora_rank = 1536;
   c.kv_lora_rank = 512, c.qk_nope_head_dim = 128, c.qk_rope_head_dim = 64, c.v_head_dim = 128;
   c.n_routed_experts = 256, c.n_group = 8, c.topk_group = 4, c.num_experts_per_tok = 8;
   int64_t tensors = 0, scales = 0, parameters = 0, main_parameters = 0;
@@ -82,7 +86,8 @@ TEST(Weights, EveryDtypeLoadsAndStaysAsItIs) {
     EXPECT_EQ(weights->layers[1].moe.experts.size(), 4u);
     EXPECT_EQ(weights->layers[1].moe.e_score_correction_bias.size(), 4u);
     const LinearWeight& down = weights->layers[1].moe.experts[3].down_proj;
-    const TinyTensor& stored = tensor_named(tensors, "model.layers.1.mlp.experts.3.down_proj.weight");
+    const TinyTensor& stored =
+        tensor_named(tensors, "model.layers.1.mlp.experts.3.down_proj.weight");
     EXPECT_EQ(std::memcmp(down.data, stored.bytes.data(), stored.bytes.size()), 0);
     EXPECT_EQ(down.n, 24);
     EXPECT_EQ(down.k, 16);
@@ -143,9 +148,13 @@ TEST(Weights, MissingExtraAndMistypedTensorsAreNamed) {
   });
   EXPECT_HAS(error, "tensor model.layers.0.self_attn.q_proj.bias (");
   EXPECT_HAS(error, "belongs to no part of the model");
-  EXPECT_EQ(error_after(kTinyConfig, [&](TinyTensors& tensors) {
-    tensors.push_back({{"model.layers.0.self_attn.rotary_emb.inv_freq", Dtype::kF32, {1}}, "abcd"});
-  }), "");
+  EXPECT_EQ(error_after(kTinyConfig,
+                        [&](TinyTensors& tensors) {
+                          tensors.push_back(
+                              {{"model.layers.0.self_attn.rotary_emb.inv_freq", Dtype::kF32, {1}},
+                               "abcd"});
+                        }),
+            "");
   error = error_after(kTinyConfig, [&](TinyTensors& tensors) {
     TinyTensor& t = tensor_named(tensors, router);
     t.spec.shape = {2, 24};
@@ -153,7 +162,9 @@ TEST(Weights, MissingExtraAndMistypedTensorsAreNamed) {
   });
   EXPECT_HAS(error, "tensor " + router);
   EXPECT_HAS(error, "expected [4, 24] from config.json, file has [2, 24]");
-  error = error_after(kTinyConfig, [&](TinyTensors& tensors) { tensor_named(tensors, router).spec.dtype = Dtype::kI16; });
+  error = error_after(kTinyConfig, [&](TinyTensors& tensors) {
+    tensor_named(tensors, router).spec.dtype = Dtype::kI16;
+  });
   EXPECT_HAS(error, "is I16, expected BF16, F16 or F32");
   error = error_after(kTinyConfig, [&](TinyTensors& tensors) {
     TinyTensor& t = tensor_named(tensors, "model.layers.1.mlp.experts.2.up_proj.weight");
@@ -171,7 +182,8 @@ TEST(Weights, MissingExtraAndMistypedTensorsAreNamed) {
 
 TEST(Weights, MtpModules) {
   const auto without_module = [](TinyTensors& tensors) {
-    std::erase_if(tensors, [](const TinyTensor& t) { return t.spec.name.starts_with("model.layers.2."); });
+    std::erase_if(tensors,
+                  [](const TinyTensor& t) { return t.spec.name.starts_with("model.layers.2."); });
   };
   const ModelConfig config = config_of(kTinyConfig);
   TinyTensors tensors = tiny_tensors(config, Dtype::kBF16, 1);
@@ -182,14 +194,18 @@ TEST(Weights, MtpModules) {
   ASSERT_TRUE(weights.ok()) << weights.error().message;
   EXPECT_TRUE(weights->mtp.empty());
   ASSERT_EQ(weights->notes.size(), 1u);
-  EXPECT_HAS(weights->notes[0], "config.json names 1 MTP module (num_nextn_predict_layers), but the checkpoint holds none");
+  EXPECT_HAS(
+      weights->notes[0],
+      "config.json names 1 MTP module (num_nextn_predict_layers), but the checkpoint holds none");
 
   std::string copy;
-  EXPECT_EQ(error_after(kTinyConfig, [&](TinyTensors& t) {
-    TinyTensor embedding = tensor_named(t, "model.embed_tokens.weight");
-    embedding.spec.name = "model.layers.2.embed_tokens.weight";
-    t.push_back(embedding);
-  }), "");
+  EXPECT_EQ(error_after(kTinyConfig,
+                        [&](TinyTensors& t) {
+                          TinyTensor embedding = tensor_named(t, "model.embed_tokens.weight");
+                          embedding.spec.name = "model.layers.2.embed_tokens.weight";
+                          t.push_back(embedding);
+                        }),
+            "");
   const std::string error = error_after(kTinyConfig, [&](TinyTensors& t) {
     TinyTensor head = tensor_named(t, "lm_head.weight");
     head.spec.name = "model.layers.2.shared_head.head.weight";
@@ -223,7 +239,8 @@ TEST(Weights, BrokenFp8IsNamed) {
   const std::string weight = "model.layers.0.mlp.gate_proj.weight";
   const std::string scale = weight + "_scale_inv";
   EXPECT_EQ(error_after(kTinyFp8Config, [](TinyTensors&) {}), "");
-  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              infinity = std::numeric_limits<float>::infinity();
   for (float bad : {nan, infinity, 0.0f, -1.0f, 1e-40f}) {
     const std::string error = error_after(kTinyFp8Config, [&](TinyTensors& tensors) {
       std::memcpy(tensor_named(tensors, scale).bytes.data() + 4, &bad, 4);
@@ -241,7 +258,9 @@ TEST(Weights, BrokenFp8IsNamed) {
   });
   EXPECT_HAS(error, "tensor " + scale + " of shape [1, 2] is missing");
   for (const char* code : {"\x7f", "\xff"}) {
-    error = error_after(kTinyFp8Config, [&](TinyTensors& tensors) { tensor_named(tensors, weight).bytes[137] = *code; });
+    error = error_after(kTinyFp8Config, [&](TinyTensors& tensors) {
+      tensor_named(tensors, weight).bytes[137] = *code;
+    });
     EXPECT_HAS(error, "tensor " + weight);
     EXPECT_HAS(error, "element [1, 1] is NaN");
   }

@@ -1,10 +1,11 @@
 // Goal: the model inside the program is the one in models/default, byte for byte, and loads.
+#include "io/embedded_model.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <filesystem>
 
-#include "io/embedded_model.h"
 #include "io/files.h"
 #include "model/weights.h"
 
@@ -25,11 +26,13 @@ TEST(EmbeddedModel, IsTheFolderAndLoads) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
     EXPECT_TRUE(files->exists(name)) << name;
   }
-  const auto config = parse_model_config(files->open("config.json")->text(), files->path_of("config.json"));
+  const auto config =
+      parse_model_config(files->open("config.json")->text(), files->path_of("config.json"));
   ASSERT_TRUE(config.ok()) << config.error().message;
   auto checkpoint = Checkpoint::open(*files);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
-  const auto weights = load_weights(*config, std::make_shared<const Checkpoint>(std::move(*checkpoint)));
+  const auto weights =
+      load_weights(*config, std::make_shared<const Checkpoint>(std::move(*checkpoint)));
   ASSERT_TRUE(weights.ok()) << weights.error().message;
   EXPECT_EQ(weights->mtp.size(), 1u);
   EXPECT_TRUE(weights->notes.empty());

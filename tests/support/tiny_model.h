@@ -1,4 +1,5 @@
-// Checkpoints of any config with random weights, written tensor by tensor so that a test can break any part.
+// Checkpoints of any config with random weights, written tensor by tensor so that a test can break
+// any part.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@
 namespace fathom::testing_support {
 
 // A config with every mechanism of V3, small: two layers, MoE in the second, one MTP module.
-inline constexpr std::string_view kTinyConfig = R"({"model_type":"deepseek_v3","vocab_size":32,"hidden_size":24,
+inline constexpr std::string_view kTinyConfig =
+    R"({"model_type":"deepseek_v3","vocab_size":32,"hidden_size":24,
   "intermediate_size":40,"moe_intermediate_size":16,"num_hidden_layers":2,"num_nextn_predict_layers":1,
   "first_k_dense_replace":1,"num_attention_heads":2,"q_lora_rank":12,"kv_lora_rank":16,"qk_nope_head_dim":8,
   "qk_rope_head_dim":4,"v_head_dim":8,"n_routed_experts":4,"n_shared_experts":1,"num_experts_per_tok":2,"n_group":2,
@@ -25,7 +27,8 @@ inline constexpr std::string_view kTinyConfig = R"({"model_type":"deepseek_v3","
   "max_position_embeddings":64,"bos_token_id":0,"eos_token_id":1})";
 
 // The same with FP8 weights: some dimensions beyond a block of 128, none a multiple.
-inline constexpr std::string_view kTinyFp8Config = R"({"model_type":"deepseek_v3","vocab_size":32,"hidden_size":136,
+inline constexpr std::string_view kTinyFp8Config =
+    R"({"model_type":"deepseek_v3","vocab_size":32,"hidden_size":136,
   "intermediate_size":40,"moe_intermediate_size":16,"num_hidden_layers":2,"num_nextn_predict_layers":0,
   "first_k_dense_replace":1,"num_attention_heads":2,"q_lora_rank":12,"kv_lora_rank":16,"qk_nope_head_dim":8,
   "qk_rope_head_dim":4,"v_head_dim":8,"n_routed_experts":4,"n_shared_experts":1,"num_experts_per_tok":2,"n_group":2,
@@ -55,23 +58,37 @@ class TinyRandom {
   uint64_t state_;
 };
 
-inline std::string tiny_bytes(Dtype dtype, int64_t elements, float center, float width, TinyRandom& random) {
+inline std::string tiny_bytes(Dtype dtype, int64_t elements, float center, float width,
+                              TinyRandom& random) {
   std::string bytes;
-  const auto put = [&](const auto& value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  const auto put = [&](const auto& value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
   for (int64_t i = 0; i < elements; ++i) {
     const float value = center + width * random.uniform();
     switch (dtype) {
-      case Dtype::kF32: put(value); break;
-      case Dtype::kF16: put(f32_to_f16(value)); break;
-      case Dtype::kBF16: put(f32_to_bf16(value)); break;
-      case Dtype::kF8E4M3: put(f32_to_e4m3(value * 448.0f)); break;
-      default: FATHOM_CHECK(false, dtype_name(dtype)); break;
+      case Dtype::kF32:
+        put(value);
+        break;
+      case Dtype::kF16:
+        put(f32_to_f16(value));
+        break;
+      case Dtype::kBF16:
+        put(f32_to_bf16(value));
+        break;
+      case Dtype::kF8E4M3:
+        put(f32_to_e4m3(value * 448.0f));
+        break;
+      default:
+        FATHOM_CHECK(false, dtype_name(dtype));
+        break;
     }
   }
   return bytes;
 }
 
-// Every tensor of the config; matrices of the given dtype, or F8_E4M3 with scales where the config says so.
+// Every tensor of the config; matrices of the given dtype, or F8_E4M3 with scales where the config
+// says so.
 inline TinyTensors tiny_tensors(const ModelConfig& config, Dtype dtype, uint64_t seed) {
   TinyRandom random(seed);
   TinyTensors tensors;
@@ -83,10 +100,12 @@ inline TinyTensors tiny_tensors(const ModelConfig& config, Dtype dtype, uint64_t
     const bool fp8 = expected.quantised && config.quantization_config.has_value();
     const bool bias = expected.name.ends_with("e_score_correction_bias");
     const Dtype stored = fp8 ? Dtype::kF8E4M3 : bias ? Dtype::kF32 : dtype;
-    tensors.push_back({{expected.name, stored, expected.shape},
-                       tiny_bytes(stored, elements, norm ? 1.0f : 0.0f, norm ? 0.2f : 0.4f, random)});
+    tensors.push_back(
+        {{expected.name, stored, expected.shape},
+         tiny_bytes(stored, elements, norm ? 1.0f : 0.0f, norm ? 0.2f : 0.4f, random)});
     if (!fp8) continue;
-    const std::vector<int64_t> grid = {ceil_div(expected.shape[0], 128), ceil_div(expected.shape[1], 128)};
+    const std::vector<int64_t> grid = {ceil_div(expected.shape[0], 128),
+                                       ceil_div(expected.shape[1], 128)};
     tensors.push_back({{expected.name + "_scale_inv", Dtype::kF32, grid},
                        tiny_bytes(Dtype::kF32, grid[0] * grid[1], 1e-3f, 5e-4f, random)});
   }
@@ -114,7 +133,8 @@ inline void write_tensors(const std::string& path, const TinyTensors& tensors) {
 }
 
 // config.json and model.safetensors.
-inline void write_tiny_model(const TempFolder& folder, std::string_view config_json, const TinyTensors& tensors) {
+inline void write_tiny_model(const TempFolder& folder, std::string_view config_json,
+                             const TinyTensors& tensors) {
   put_file(folder / "config.json", config_json);
   write_tensors(folder / "model.safetensors", tensors);
 }
