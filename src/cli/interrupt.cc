@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "io/files.h"
+
 namespace fathom::cli {
 namespace {
 
@@ -16,7 +18,9 @@ static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_alw
               "used in a signal handler");
 
 void on_interrupt(int) {
-  if (scopes.load() == 0 || flag.exchange(true)) ::_exit(kInterruptedExitCode);
+  if (scopes.load() > 0 && !flag.exchange(true)) return;
+  remove_unfinished_files();
+  ::_exit(kInterruptedExitCode);
 }
 
 }  // namespace

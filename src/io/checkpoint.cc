@@ -36,8 +36,8 @@ Result<Index> read_index(const ModelFiles& files) {
                            ", expected the name of a file");
     }
     const std::string& name = shard.as_string();
-    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
-        name.find('\0') != std::string::npos) {
+    if (name.empty() || name == "." || name.find("..") != std::string::npos ||
+        name.find_first_of(std::string_view("/\0", 2)) != std::string::npos) {
       return invalid_error(path, ": weight_map ", printable(tensor), " names \"", printable(name),
                            "\", which is no plain name of a file in the model's folder");
     }

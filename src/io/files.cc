@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -45,7 +46,43 @@ int rename_no_replace(const char* from, const char* to) {
   return ::unlink(from);
 }
 
+struct Unfinished {
+  std::atomic<bool> taken{false};
+  std::atomic<bool> there{false};
+  char path[4096] = {};
+};
+std::array<Unfinished, 64> unfinished;
+
 }  // namespace
+
+void remove_unfinished_files() {
+  for (Unfinished& file : unfinished) {
+    if (file.there.exchange(false)) ::unlink(file.path);
+  }
+}
+
+UnfinishedName::UnfinishedName(const std::string& path) {
+  for (size_t i = 0; i < unfinished.size(); ++i) {
+    Unfinished& file = unfinished[i];
+    bool expected = false;
+    if (path.size() >= sizeof file.path || !file.taken.compare_exchange_strong(expected, true)) {
+      continue;
+    }
+    path.copy(file.path, path.size());
+    file.path[path.size()] = '\0';
+    file.there.store(true);
+    slot_ = static_cast<int>(i);
+    return;
+  }
+}
+
+void UnfinishedName::forget() {
+  if (slot_ < 0) return;
+  Unfinished& file = unfinished[static_cast<size_t>(slot_)];
+  file.there.store(false);
+  file.taken.store(false);
+  slot_ = -1;
+}
 
 FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), size_(std::exchange(other.size_, 0)) {}
@@ -145,9 +182,11 @@ Result<AtomicFile> AtomicFile::create(const std::string& path, bool force) {
   const std::string folder = folder_of(target);
   const std::string temporary = str_cat(folder, ".", target.substr(folder.size(), 180), ".",
                                         int64_t{::getpid()}, "-", counter.fetch_add(1), ".part");
+  UnfinishedName unfinished_name(temporary);
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return io_error(str_cat("cannot write ", printable(path)));
-  return AtomicFile(FileDescriptor(fd, 0), std::move(target), temporary, force);
+  return AtomicFile(FileDescriptor(fd, 0), std::move(target), temporary, std::move(unfinished_name),
+                    force);
 }
 
 AtomicFile::~AtomicFile() {
@@ -185,6 +224,7 @@ Status AtomicFile::commit() {
       return invalid_error(printable(path_), " exists already; --force replaces it");
     return io_error(str_cat("cannot give ", printable(path_), " its name"));
   }
+  unfinished_.forget();
   file_.close();
   // The name is on the disk too; where a folder cannot be synced, the file itself is safe already.
   const std::string folder = folder_of(path_);

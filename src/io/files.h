@@ -50,6 +50,25 @@ Status make_directories(const std::string& path);
 // "a/b", whatever slashes a ends with.
 std::string join_path(std::string_view folder, std::string_view name);
 
+// Removes what AtomicFiles have not completed, as their destructors would. For signal handlers that
+// end the program: safe there (no locks, no allocation). Nothing may write to such files
+// afterwards.
+void remove_unfinished_files();
+
+// A place in the list that remove_unfinished_files() reads; moves with its owner. The list holds 64
+// names: a program that writes more at once leaves the others behind when a signal ends it.
+class UnfinishedName {
+ public:
+  explicit UnfinishedName(const std::string& path);
+  UnfinishedName(UnfinishedName&& other) noexcept : slot_(std::exchange(other.slot_, -1)) {}
+  UnfinishedName& operator=(UnfinishedName&&) = delete;
+  ~UnfinishedName() { forget(); }
+  void forget();
+
+ private:
+  int slot_ = -1;
+};
+
 // A file that gets its name when it is complete. Destroyed before commit(): nothing remains of it.
 class AtomicFile {
  public:
@@ -70,15 +89,18 @@ class AtomicFile {
   Status commit();
 
  private:
-  AtomicFile(FileDescriptor file, std::string path, std::string temporary, bool force)
+  AtomicFile(FileDescriptor file, std::string path, std::string temporary, UnfinishedName name,
+             bool force)
       : file_(std::move(file)),
         path_(std::move(path)),
         temporary_(std::move(temporary)),
+        unfinished_(std::move(name)),
         force_(force) {}
 
   FileDescriptor file_;
   std::string path_;
   std::string temporary_;
+  UnfinishedName unfinished_;
   bool force_ = false;
   int64_t end_ = 0;
 };

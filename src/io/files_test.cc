@@ -75,6 +75,19 @@ TEST(AtomicFile, GivenUpItLeavesNothing) {
   EXPECT_EQ(n_entries(folder), 0u);
 }
 
+TEST(AtomicFile, EndedByASignalItLeavesNothing) {
+  TempFolder folder;
+  auto done = AtomicFile::create(folder / "done", false);
+  ASSERT_TRUE(done->commit().ok());
+  auto file = AtomicFile::create(folder / "out", false);
+  auto moved = std::move(*file);
+  ASSERT_TRUE(moved.append(std::string_view("half")).ok());
+  EXPECT_EQ(n_entries(folder), 2u);
+  remove_unfinished_files();
+  EXPECT_EQ(n_entries(folder), 1u);
+  EXPECT_TRUE(path_exists(folder / "done"));
+}
+
 TEST(AtomicFile, ReplacesOnlyWhenAsked) {
   TempFolder folder;
   put_file(folder / "out", "old");

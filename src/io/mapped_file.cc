@@ -28,6 +28,7 @@ struct Slot {
 };
 std::array<Slot, 1024> slots;
 std::atomic<bool> some_have_no_slot{false};
+std::atomic<uintptr_t> page_bytes{4096};
 
 int take_slot(const std::byte* data, size_t size, const std::string& path) {
   for (size_t i = 0; i < slots.size(); ++i) {
@@ -58,7 +59,7 @@ void write_all(const char* text) {
 
 void on_sigbus(int, siginfo_t* info, void*) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
-  const auto page = static_cast<uintptr_t>(4096);
+  const uintptr_t page = page_bytes.load();
   for (const Slot& slot : slots) {
     const uintptr_t end = slot.end.load(std::memory_order_acquire);
     // The fault may be reported anywhere in the last page of the mapping.
@@ -69,13 +70,14 @@ void on_sigbus(int, siginfo_t* info, void*) {
     write_all(
         " could not be read any more: it became shorter while it was in use, or its disk failed; "
         "restore the file and start again\n");
+    remove_unfinished_files();
     ::_exit(1);
   }
   if (some_have_no_slot.load()) {
     write_all(
         "fathom: a file of the model could not be read any more: it became shorter while it was in "
-        "use, "
-        "or its disk failed; restore the file and start again\n");
+        "use, or its disk failed; restore the file and start again\n");
+    remove_unfinished_files();
     ::_exit(1);
   }
   // Not ours: the default action, when the instruction is tried again.
@@ -127,6 +129,8 @@ void MappedFile::unmap() {
 }
 
 void install_sigbus_message() {
+  if (const long size = ::sysconf(_SC_PAGESIZE); size > 0)
+    page_bytes.store(static_cast<uintptr_t>(size));
   struct sigaction action = {};
   action.sa_sigaction = on_sigbus;
   action.sa_flags = SA_SIGINFO;
