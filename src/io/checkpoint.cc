@@ -137,6 +137,19 @@ Result<Checkpoint> Checkpoint::open(const ModelFiles& files) {
   return checkpoint;
 }
 
+Checkpoint Checkpoint::from_tensors(const std::string& name, std::vector<NamedTensor> tensors,
+                                    std::shared_ptr<const void> owner) {
+  Checkpoint checkpoint(ModelFiles::in_memory(name));
+  for (NamedTensor& named : tensors) {
+    checkpoint.total_bytes_ += named.tensor.bytes();
+    checkpoint.tensors_.push_back({std::move(named.name), std::move(named.tensor), 0});
+  }
+  checkpoint.shards_.push_back({name, FileBytes({}, std::move(owner)), {}});
+  const Status unique = checkpoint.finish();
+  FATHOM_CHECK(unique.ok(), "two tensors of one name");
+  return checkpoint;
+}
+
 Status Checkpoint::open_shard(const std::string& name) {
   FATHOM_TRY(FileBytes bytes, files_.open(name));
   FATHOM_TRY(SafetensorsFile file, parse_safetensors(bytes.bytes(), files_.path_of(name)));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 
 #include "base/result.h"
 #include "io/model_files.h"
+#include "io/safetensors.h"
 #include "tensor/tensor.h"
 
 namespace fathom {
@@ -34,6 +36,9 @@ struct Shard {
 class Checkpoint {
  public:
   static Result<Checkpoint> open(const ModelFiles& files);
+  // Of tensors in memory, which owner keeps alive; names must differ. As one shard without bytes.
+  static Checkpoint from_tensors(const std::string& name, std::vector<NamedTensor> tensors,
+                                 std::shared_ptr<const void> owner);
 
   // Null if there is none of that name. Points into the checkpoint: valid while it, or a copy of
   // it, lives.

@@ -56,8 +56,14 @@ Result<ModelFiles> ModelFiles::embedded() {
   return ModelFiles(std::string());
 }
 
+ModelFiles ModelFiles::in_memory(std::string name) {
+  ModelFiles files((std::string()));
+  files.memory_name_ = std::move(name);
+  return files;
+}
+
 bool ModelFiles::exists(std::string_view name) const {
-  if (!is_plain_name(name)) return false;
+  if (!is_plain_name(name) || !memory_name_.empty()) return false;
   return is_embedded() ? find_embedded(name) != nullptr : path_exists(join_path(folder_, name));
 }
 
@@ -65,6 +71,7 @@ Result<FileBytes> ModelFiles::open(std::string_view name) const {
   if (!is_plain_name(name)) {
     return invalid_error("\"", printable(name), "\" is no name of a file in ", describe());
   }
+  if (!memory_name_.empty()) return invalid_error(describe(), " have no file ", printable(name));
   if (is_embedded()) {
     const EmbeddedFile* file = find_embedded(name);
     if (file == nullptr) return invalid_error("the embedded model has no file ", printable(name));
@@ -86,6 +93,7 @@ Result<FileBytes> ModelFiles::open_small(std::string_view name, int64_t bytes_ma
 
 Result<std::vector<std::string>> ModelFiles::list() const {
   std::vector<std::string> names;
+  if (!memory_name_.empty()) return names;
   if (is_embedded()) {
     for (const EmbeddedFile& file : embedded_files) names.emplace_back(file.name);
   } else {
@@ -105,11 +113,13 @@ Result<std::vector<std::string>> ModelFiles::list() const {
 }
 
 std::string ModelFiles::describe() const {
+  if (!memory_name_.empty()) return printable(memory_name_);
   return is_embedded() ? std::string("the embedded model")
                        : str_cat("the folder ", printable(folder_));
 }
 
 std::string ModelFiles::path_of(std::string_view name) const {
+  if (!memory_name_.empty()) return printable(memory_name_);
   if (is_embedded()) return str_cat(printable(name), " of the embedded model");
   return printable(join_path(folder_, name));
 }

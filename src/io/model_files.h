@@ -1,5 +1,5 @@
 // The files of a model, wherever they are: a folder as published (also one of symbolic links, as a
-// hub's cache is made), or a model inside the program. Names are plain file names: a '/', "..", or
+// hub's cache is made), a model inside the program, or one that was made in memory. Names are plain file names: a '/', "..", or
 // NUL in one is refused, so that an index cannot reach outside the folder.
 #pragma once
 
@@ -47,8 +47,11 @@ class ModelFiles {
   static bool has_embedded();
   // The program's own model; an error that says so if it was built without one.
   static Result<ModelFiles> embedded();
+  // No files at all: what stands for them where a model was made in memory. name is for messages:
+  // "random weights of v3.json".
+  static ModelFiles in_memory(std::string name);
 
-  bool is_embedded() const { return folder_.empty(); }
+  bool is_embedded() const { return folder_.empty() && memory_name_.empty(); }
   bool exists(std::string_view name) const;
   Result<FileBytes> open(std::string_view name) const;
   // The same, refused beyond bytes_max: for files that are read whole.
@@ -56,15 +59,16 @@ class ModelFiles {
   // Names of the regular files, sorted.
   Result<std::vector<std::string>> list() const;
 
-  // "the folder models/v3" or "the embedded model": for messages.
+  // "the folder models/v3", "the embedded model" or the name of what is in memory: for messages.
   std::string describe() const;
   // "models/v3/config.json" or "config.json of the embedded model": for messages.
   std::string path_of(std::string_view name) const;
-  const std::string& folder() const { return folder_; }  // empty: embedded
+  const std::string& folder() const { return folder_; }  // empty: embedded or in memory
 
  private:
   explicit ModelFiles(std::string folder) : folder_(std::move(folder)) {}
   std::string folder_;
+  std::string memory_name_;
 };
 
 }  // namespace fathom
