@@ -7,7 +7,9 @@
 #include "cli/inspect_report.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "io/checkpoint.h"
+#include "io/checksums.h"
 #include "io/files.h"
 #include "io/model_files.h"
 #include "io/printable.h"
@@ -23,6 +25,7 @@ struct InspectOptions {
   std::optional<int64_t> memory;
   bool tensors = false;
   bool json = false;
+  bool verify = false;
 };
 
 Result<Inspection> inspect_config(const std::string& path) {
@@ -36,15 +39,35 @@ Result<Inspection> inspect_config(const std::string& path) {
   return out;
 }
 
-Result<Inspection> inspect_files(const ModelFiles& files) {
+// Compares every file whose checksum is known; what was done, in one sentence.
+Result<std::string> verify_files(const ModelFiles& files, const Checkpoint& checkpoint) {
+  FATHOM_TRY(const std::vector<std::string> names, files.list());
+  FATHOM_TRY(const std::vector<FileChecksum> known, known_checksums(files, names));
+  int64_t n_weight_files = 0;
+  Progress progress("verifying", static_cast<int64_t>(known.size()), "files");
+  for (size_t i = 0; i < known.size(); ++i) {
+    progress.update(static_cast<int64_t>(i));
+    FATHOM_RETURN_IF_ERROR(verify_checksum(files, known[i]));
+    for (const Shard& shard : checkpoint.shards()) n_weight_files += shard.name == known[i].name ? 1 : 0;
+  }
+  if (known.empty()) return std::string("no FP8 weight is NaN; no file's checksum is known");
+  return str_cat("no FP8 weight is NaN; ", n_weight_files, " of ", checkpoint.shards().size(),
+                 " files of weights and ", static_cast<int64_t>(known.size()) - n_weight_files,
+                 " others have a known checksum, and it is right");
+}
+
+Result<Inspection> inspect_files(const ModelFiles& files, bool verify) {
   Inspection out;
   out.source = files.describe();
   out.from_files = true;
   FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
   FATHOM_TRY(out.config, parse_model_config(config.text(), files.path_of("config.json")));
   FATHOM_TRY(const Checkpoint checkpoint, Checkpoint::open(files));
-  FATHOM_TRY(const CheckedTensors checked, check_tensors(out.config, checkpoint, {}));
+  FATHOM_TRY(const CheckedTensors checked, check_tensors(out.config, checkpoint, {.verify_weights = verify}));
   for (const std::string& note : checked.notes) log(LogLevel::kWarning, note);
+  if (verify) {
+    FATHOM_TRY(out.verified, verify_files(files, checkpoint));
+  }
   out.config.num_nextn_predict_layers = checked.n_mtp;  // what is there, not what the config promises
   for (const CheckpointTensor& entry : checkpoint.tensors()) {
     out.tensors.push_back({{entry.name, entry.tensor.dtype, entry.tensor.shape}, checkpoint.shards()[entry.shard].name});
@@ -52,14 +75,17 @@ Result<Inspection> inspect_files(const ModelFiles& files) {
   return out;
 }
 
-Result<Inspection> inspect(const std::string& path) {
+Result<Inspection> inspect(const std::string& path, bool verify) {
   if (path.empty()) {
     FATHOM_TRY(const ModelFiles files, ModelFiles::embedded());
-    return inspect_files(files);
+    return inspect_files(files, verify);
   }
   if (is_directory(path)) {
     FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(path));
-    return inspect_files(files);
+    return inspect_files(files, verify);
+  }
+  if (verify) {
+    return usage_error("--verify reads the files of a model; ", printable(path), " is no folder");
   }
   if (path.ends_with(".gguf")) {
     return unsupported_error(printable(path), " is a GGUF file, which this version does not read; name a folder with "
@@ -72,7 +98,7 @@ Result<Inspection> inspect(const std::string& path) {
 }
 
 Status run_inspect(const InspectOptions& options) {
-  FATHOM_TRY(Inspection inspection, inspect(options.path));
+  FATHOM_TRY(Inspection inspection, inspect(options.path, options.verify));
   inspection.parameters = count_parameters(inspection.config);
   inspection.memory_is_this_machines = !options.memory;
   inspection.memory_bytes = options.memory.value_or(machine_memory_bytes());
@@ -88,6 +114,9 @@ void add_inspect(CLI::App& app, Invocation& invocation) {
       ->default_str("the embedded model");
   app.add_flag("--tensors", options->tensors, "List every tensor: name, type, shape, bytes, file")->group("Output");
   app.add_flag("--json", options->json, "One JSON document, tensors included")->group("Output");
+  app.add_flag("--verify", options->verify,
+               "Read everything once: NaN codes in FP8 weights, copies that differ, and the checksums of files where "
+               "they are known (SHA256SUMS, or a hub's cache)");
   add_size_option(app, "--memory", options->memory, "The memory that things are to fit into, as in 512GiB")
       ->default_str("this machine's")
       ->group("Output");

@@ -88,7 +88,9 @@ std::string architecture(const Inspection& in) {
     str_append(context, " (YaRN ", c.rope_scaling->factor, " over ",
                grouped(c.rope_scaling->original_max_position_embeddings), ")");
   }
-  std::string out = str_cat(c.family(), ", from ", in.source, "\n\n");
+  std::string out = str_cat(c.family(), ", from ", in.source, "\n");
+  if (!in.verified.empty()) str_append(out, "verified: ", in.verified, "\n");
+  out += '\n';
   const auto line = [&](std::string_view name, const std::string& text) {
     str_append(out, "  ", name, std::string(13 - name.size(), ' '), text, "\n");
   };

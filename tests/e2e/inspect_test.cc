@@ -6,6 +6,7 @@
 
 #include "base/str_cat.h"
 #include "io/json.h"
+#include "io/sha256.h"
 #include "tests/support/subprocess.h"
 #include "tests/support/temp_dir.h"
 
@@ -44,6 +45,25 @@ TEST(Inspect, JsonOfThePublishedConfig) {
   EXPECT_EQ(number(json, "bytes", "total"), 688'574'839'360);
   EXPECT_EQ(json.find("tensors")->as_array().size(), 91'991u);
   EXPECT_EQ(json.find("parameters")->find("items")->as_array().size(), 21u);
+}
+
+TEST(Inspect, VerifyFindsOneFlippedBit) {
+  namespace fs = std::filesystem;
+  TempDir folder;
+  fs::copy(fs::path(FATHOM_TESTDATA).parent_path() / "models/default", folder.path());
+  const std::string shard = "model-00002-of-000002.safetensors";
+  std::string bytes = read_file(folder.file(shard));
+  folder.write("SHA256SUMS", sha256_hex(std::as_bytes(std::span(bytes))) + "  " + shard + "\n");
+  const RunResult good = run_fathom({"inspect", folder.path(), "--verify"});
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  EXPECT_NE(good.out.find("1 of 2 files of weights and 0 others have a known checksum, and it is right"), std::string::npos) << good.out;
+  bytes[bytes.size() - 1000] ^= 4;
+  folder.write(shard, bytes);
+  EXPECT_EQ(run_fathom({"inspect", folder.path()}).exit_code, 0);
+  const RunResult bad = run_fathom({"inspect", folder.path(), "--verify"});
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_NE(bad.err.find(shard + " is damaged"), std::string::npos) << bad.err;
+  EXPECT_EQ(run_fathom({"inspect", kConfigs + "v3.json", "--verify"}).exit_code, 2);
 }
 
 TEST(Inspect, TextShowsTheFiguresAndWhatFits) {
