@@ -8,6 +8,8 @@ namespace {
 constexpr int64_t kTileRows = 4;
 constexpr int kTileColumns = 2;
 constexpr int kStreamColumns = 8;  // of one row
+constexpr int kPlainRows = 4;
+constexpr int kPromotedRows = 2;
 constexpr int64_t kPanelRowsMin = 5;
 }  // namespace
 }  // namespace fathom::avx2

@@ -8,7 +8,9 @@ namespace {
 constexpr int64_t kTileRows = 4;
 constexpr int kTileColumns = 4;
 constexpr int kStreamColumns = 8;  // of one row
-constexpr int64_t kPanelRowsMin = 5;
+constexpr int kPlainRows = 6;
+constexpr int kPromotedRows = 3;
+constexpr int64_t kPanelRowsMin = 9;
 }  // namespace
 }  // namespace fathom::avx512
 

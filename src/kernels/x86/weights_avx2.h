@@ -65,6 +65,16 @@ struct WeightE4m3 {
   FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) { out[0] = from_codes(load_bytes(p, n)); }
 };
 
+// out[i] = reduce_add(v[i]), the same sums: halves of 4, 2, 1, four vectors at once.
+FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
+  const F32 ab = add(_mm256_permute2f128_ps(v[0], v[1], 0x20), _mm256_permute2f128_ps(v[0], v[1], 0x31));
+  const F32 cd = add(_mm256_permute2f128_ps(v[2], v[3], 0x20), _mm256_permute2f128_ps(v[2], v[3], 0x31));
+  // a0+a2 c0+c2 a1+a3 c1+c3 | b0+b2 d0+d2 b1+b3 d1+d3
+  const F32 pairs = add(_mm256_unpacklo_ps(ab, cd), _mm256_unpackhi_ps(ab, cd));
+  const F32 sums = add(pairs, _mm256_permute_ps(pairs, 0x0e));  // a c . . | b d . .
+  _mm_storeu_ps(out, _mm_unpacklo_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1)));
+}
+
 FATHOM_INLINE F32 abs(F32 v) { return _mm256_andnot_ps(set1(-0.0f), v); }
 
 // The E4M3 value nearest to v as a float, ties to even, saturated at 448, NaN stays NaN: as f32_to_e4m3.

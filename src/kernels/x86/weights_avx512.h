@@ -94,6 +94,18 @@ struct WeightE4m3 {
   }
 };
 
+// out[i] = reduce_add(v[i]), the same sums: halves of 8, 4, 2, 1, four vectors at once.
+FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
+  const F32 ab = add(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
+  const F32 cd = add(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
+  // A quarter of 4 floats for each vector.
+  F32 sums = add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  sums = add(sums, _mm512_permute_ps(sums, 0x0e));
+  sums = add(sums, _mm512_permute_ps(sums, 0x01));
+  const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+  _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, sums)));
+}
+
 FATHOM_INLINE F32 abs(F32 v) { return _mm512_abs_ps(v); }
 
 // The E4M3 value nearest to v as a float, ties to even, saturated at 448, NaN stays NaN: as f32_to_e4m3.
