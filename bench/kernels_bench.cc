@@ -1,5 +1,6 @@
-// Linear layers beside the machine's limits, which are measured in the same run: decode (one row, weights larger than
-// any cache: share of read bandwidth) and prefill (many rows: share of peak). Medians of repeated passes.
+// Linear layers beside the machine's limits, which are measured in the same run: decode (one row,
+// weights larger than any cache: share of read bandwidth) and prefill (many rows: share of peak).
+// Medians of repeated passes.
 //   kernels_bench [threads] [isa]
 #include <algorithm>
 #include <chrono>
@@ -23,12 +24,16 @@ struct Case {
   InputFormat format;
 };
 const Case kCases[] = {
-    {"F32  x F32", Dtype::kF32, InputFormat::kF32},       {"F32  x BF16", Dtype::kBF16, InputFormat::kF32},
-    {"F32  x F8", Dtype::kF8E4M3, InputFormat::kF32},     {"BF16 x BF16", Dtype::kBF16, InputFormat::kBf16},
-    {"BF16 x F8", Dtype::kF8E4M3, InputFormat::kBf16ForFp8}, {"F8   x F8", Dtype::kF8E4M3, InputFormat::kFp8},
+    {"F32  x F32", Dtype::kF32, InputFormat::kF32},
+    {"F32  x BF16", Dtype::kBF16, InputFormat::kF32},
+    {"F32  x F8", Dtype::kF8E4M3, InputFormat::kF32},
+    {"BF16 x BF16", Dtype::kBF16, InputFormat::kBf16},
+    {"BF16 x F8", Dtype::kF8E4M3, InputFormat::kBf16ForFp8},
+    {"F8   x F8", Dtype::kF8E4M3, InputFormat::kFp8},
 };
 
-// One large block of weights; layers are views of it, so that decode can walk through more than a cache holds.
+// One large block of weights; layers are views of it, so that decode can walk through more than a
+// cache holds.
 struct Weights {
   Buffer<uint8_t> bytes;
   Buffer<float> scales;
@@ -36,7 +41,8 @@ struct Weights {
 
 Weights make_weights(int64_t size) { return {Buffer<uint8_t>(size), Buffer<float>(1 << 16)}; }
 
-// Values of moderate size: products of random bits would be subnormal, which no model's are, and slow.
+// Values of moderate size: products of random bits would be subnormal, which no model's are, and
+// slow.
 void fill(Weights& weights, Dtype dtype) {
   uint32_t state = 1;
   const int64_t size = dtype_size(dtype);
@@ -45,7 +51,9 @@ void fill(Weights& weights, Dtype dtype) {
     const float v = static_cast<float>(static_cast<int32_t>(state) >> 16) * 0x1p-15f;
     const uint16_t half = dtype == Dtype::kF16 ? f32_to_f16(v) : f32_to_bf16(v);
     const uint8_t byte = static_cast<uint8_t>((state >> 24) & 0xf7u);  // any code but NaN
-    const void* from = size == 4 ? static_cast<const void*>(&v) : size == 2 ? static_cast<const void*>(&half) : &byte;
+    const void* from = size == 4   ? static_cast<const void*>(&v)
+                       : size == 2 ? static_cast<const void*>(&half)
+                                   : &byte;
     std::memcpy(weights.bytes.data() + i * size, from, static_cast<size_t>(size));
   }
   for (float& s : weights.scales.span()) s = 0.01f;
@@ -66,26 +74,33 @@ double median_seconds(double budget, const Pass& pass) {
   return times[times.size() / 2];
 }
 
-void bench(const Compute& compute, const Weights& weights, const Case& c, int64_t m, int64_t n, int64_t k,
-           const MachineMeter& meter) {
+void bench(const Compute& compute, const Weights& weights, const Case& c, int64_t m, int64_t n,
+           int64_t k, const MachineMeter& meter) {
   Buffer<float> x(m * k), y(m * n);
   for (int64_t i = 0; i < m * k; ++i) x[i] = static_cast<float>(i % 17 - 8) * 0.1f;
   LinearInput input(m, k);
   input.prepare(compute, x.data(), k, m, k, c.format);
   const int64_t layer_bytes = n * k * dtype_size(c.dtype);
   const int64_t n_layers = m > 16 ? 1 : std::max<int64_t>(1, weights.bytes.size() / layer_bytes);
-  const double seconds = median_seconds(0.4, [&] {
-    for (int64_t layer = 0; layer < n_layers; ++layer) {
-      const LinearWeight w{c.dtype, n, k, weights.bytes.data() + layer * layer_bytes, weights.scales.data(), 1};
-      linear(compute, input, w, y.data(), n);
-    }
-  }) / static_cast<double>(n_layers);
+  const double seconds =
+      median_seconds(
+          0.4,
+          [&] {
+            for (int64_t layer = 0; layer < n_layers; ++layer) {
+              const LinearWeight w{
+                  c.dtype, n, k, weights.bytes.data() + layer * layer_bytes, weights.scales.data(),
+                  1};
+              linear(compute, input, w, y.data(), n);
+            }
+          }) /
+      static_cast<double>(n_layers);
   const double gb_s = static_cast<double>(layer_bytes) / seconds * 1e-9;
   const double gflop_s = 2.0 * static_cast<double>(m * n * k) / seconds * 1e-9;
   const double read = meter.read_gb_s(compute, 150);
   const double peak = MachineMeter::fp32_gflop_s(compute, 50);
-  std::printf("%-12s m %4ld n %5ld k %5ld  %8.1f us  %6.2f GB/s %5.1f%%  %7.1f GFLOP/s %5.1f%%\n", c.name, long(m), long(n),
-              long(k), seconds * 1e6, gb_s, 100 * gb_s / read, gflop_s, 100 * gflop_s / peak);
+  std::printf("%-12s m %4ld n %5ld k %5ld  %8.1f us  %6.2f GB/s %5.1f%%  %7.1f GFLOP/s %5.1f%%\n",
+              c.name, long(m), long(n), long(k), seconds * 1e6, gb_s, 100 * gb_s / read, gflop_s,
+              100 * gflop_s / peak);
 }
 
 int run(int argc, char** argv) {
@@ -99,8 +114,8 @@ int run(int argc, char** argv) {
   const MachineMeter meter;
   const MachineLimits limits = meter.measure(compute, 300);
   std::printf("%s, %d threads: read %.1f GB/s, fp32 %.0f, bf16 %.0f GFLOP/s, int8 %.0f GOP/s\n",
-              std::string(isa_name(compute.isa)).c_str(), pool.n_threads(), limits.read_gb_s, limits.fp32_gflop_s,
-              limits.bf16_gflop_s, limits.int8_gop_s);
+              std::string(isa_name(compute.isa)).c_str(), pool.n_threads(), limits.read_gb_s,
+              limits.fp32_gflop_s, limits.bf16_gflop_s, limits.int8_gop_s);
   Weights weights = make_weights(int64_t{768} << 20);
   for (const Case& c : kCases) {
     fill(weights, c.dtype);

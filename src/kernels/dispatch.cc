@@ -13,20 +13,22 @@ namespace fathom {
 namespace {
 
 #if defined(__x86_64__)
-// What the processor has and the operating system saves; read once from cpuid, since the compilers' builtins
-// do not agree on the names of features.
+// What the processor has and the operating system saves; read once from cpuid, since the compilers'
+// builtins do not agree on the names of features.
 struct CpuidLeaf {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
 CpuidLeaf cpuid(unsigned leaf, unsigned subleaf) {
   CpuidLeaf out;
-  if (__get_cpuid_count(leaf, subleaf, &out.eax, &out.ebx, &out.ecx, &out.edx) == 0) return CpuidLeaf{};
+  if (__get_cpuid_count(leaf, subleaf, &out.eax, &out.ebx, &out.ecx, &out.edx) == 0)
+    return CpuidLeaf{};
   return out;
 }
 
 bool has_bits(unsigned word, std::initializer_list<int> bits) {
-  return std::all_of(bits.begin(), bits.end(), [word](int bit) { return ((word >> bit) & 1u) != 0; });
+  return std::all_of(bits.begin(), bits.end(),
+                     [word](int bit) { return ((word >> bit) & 1u) != 0; });
 }
 
 // XCR0: which registers the operating system saves when it switches threads.
@@ -39,8 +41,9 @@ unsigned saved_state() {
 
 bool cpu_has_avx2() {
   constexpr unsigned kYmm = 0x6;
-  return (saved_state() & kYmm) == kYmm && has_bits(cpuid(1, 0).ecx, {12, 28, 29}) &&  // FMA, AVX, F16C
-         has_bits(cpuid(7, 0).ebx, {5, 8});                                             // AVX2, BMI2
+  return (saved_state() & kYmm) == kYmm &&
+         has_bits(cpuid(1, 0).ecx, {12, 28, 29}) &&  // FMA, AVX, F16C
+         has_bits(cpuid(7, 0).ebx, {5, 8});          // AVX2, BMI2
 }
 
 bool cpu_has_avx512() {
@@ -65,9 +68,12 @@ std::string available_names() {
 
 std::string_view isa_name(Isa isa) {
   switch (isa) {
-    case Isa::kRef: return "ref";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
+    case Isa::kRef:
+      return "ref";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
   }
   return "?";
 }
@@ -97,7 +103,8 @@ Result<Isa> select_isa(std::string_view name) {
     if (wanted != isa_name(isa)) continue;
     const auto& isas = available_isas();
     if (std::find(isas.begin(), isas.end(), isa) != isas.end()) return isa;
-    return usage_error(origin, " ", wanted, ": this machine does not have it; it has ", available_names());
+    return usage_error(origin, " ", wanted, ": this machine does not have it; it has ",
+                       available_names());
   }
   return usage_error(origin, " '", wanted, "' is unknown; this machine has ", available_names());
 }

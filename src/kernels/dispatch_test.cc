@@ -1,4 +1,5 @@
-// Goal: the instruction set is what the machine has or what was asked for, and a wrong name is an answer.
+// Goal: the instruction set is what the machine has or what was asked for, and a wrong name is an
+// answer.
 #include "kernels/dispatch.h"
 
 #include <gtest/gtest.h>

@@ -15,23 +15,32 @@ namespace {
 
 WeightType weight_type(Dtype dtype) {
   switch (dtype) {
-    case Dtype::kF32: return WeightType::kF32;
-    case Dtype::kF16: return WeightType::kF16;
-    case Dtype::kBF16: return WeightType::kBf16;
-    case Dtype::kF8E4M3: return WeightType::kE4m3;
-    default: break;
+    case Dtype::kF32:
+      return WeightType::kF32;
+    case Dtype::kF16:
+      return WeightType::kF16;
+    case Dtype::kBF16:
+      return WeightType::kBf16;
+    case Dtype::kF8E4M3:
+      return WeightType::kE4m3;
+    default:
+      break;
   }
   FATHOM_CHECK(false, "no linear layer takes weights of type ", dtype_name(dtype));
 }
 
 bool accepts(Dtype weight, InputFormat format) {
   switch (format) {
-    case InputFormat::kF32: return true;
-    case InputFormat::kBf16: return weight == Dtype::kBF16;
-    case InputFormat::kBf16Rounded: return weight == Dtype::kF32 || weight == Dtype::kF16;
+    case InputFormat::kF32:
+      return true;
+    case InputFormat::kBf16:
+      return weight == Dtype::kBF16;
+    case InputFormat::kBf16Rounded:
+      return weight == Dtype::kF32 || weight == Dtype::kF16;
     case InputFormat::kBf16ForFp8:
     case InputFormat::kFp8:
-    case InputFormat::kFp8Ue8m0: return weight == Dtype::kF8E4M3;
+    case InputFormat::kFp8Ue8m0:
+      return weight == Dtype::kF8E4M3;
   }
   return false;
 }
@@ -41,7 +50,8 @@ void check_weight(const LinearInput& x, const LinearWeight& w) {
   FATHOM_CHECK(w.data != nullptr || w.n == 0, "weight [", w.n, ", ", w.k, "] has no data");
   FATHOM_CHECK(accepts(w.dtype, x.format()), dtype_name(w.dtype), " weight for input format ",
                static_cast<int>(x.format()));
-  FATHOM_CHECK(w.dtype != Dtype::kF8E4M3 || w.scale_inv != nullptr, "F8_E4M3 weight without scales");
+  FATHOM_CHECK(w.dtype != Dtype::kF8E4M3 || w.scale_inv != nullptr,
+               "F8_E4M3 weight without scales");
   FATHOM_CHECK(w.n_segments == 1 || (w.n_segments == kMaxSegments && w.k % 1024 == 0), w.n_segments,
                " segments of ", w.k);
 }
@@ -56,9 +66,11 @@ void check_rows(const LinearInput& x, const int32_t* rows, int64_t n_rows) {
   }
 }
 
-// Rows [m_begin, m_end) of the list (or of the input, if rows is null) through columns [n_begin, n_end).
-LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t* rows, int64_t m_begin,
-                     int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy) {
+// Rows [m_begin, m_end) of the list (or of the input, if rows is null) through columns [n_begin,
+// n_end).
+LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t* rows,
+                     int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* y,
+                     int64_t ldy) {
   LinearRange args;
   const int64_t first = rows == nullptr ? m_begin : 0;
   args.x = x.row(first);
@@ -88,8 +100,10 @@ void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask
   for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += kGluColumns) {
     const int64_t n1 = std::min(task.n_end, n0 + kGluColumns);
     float* h = job.h + task.row_begin * job.ldh + n0;
-    kernels.range(range_of(x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh));
-    kernels.range(range_of(x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns));
+    kernels.range(
+        range_of(x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh));
+    kernels.range(
+        range_of(x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns));
     for (int64_t i = 0; i < task.row_end - task.row_begin; ++i) {
       silu_mul_row(isa, h + i * job.ldh, up + i * kGluColumns, h + i * job.ldh, n1 - n0);
     }
@@ -120,7 +134,8 @@ void linear(const Compute& compute, const LinearInput& x, std::span<const Linear
   }
 }
 
-void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w, float* y, int64_t ldy) {
+void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w, float* y,
+            int64_t ldy) {
   const LinearJob job{&w, nullptr, x.rows(), y, ldy};
   linear(compute, x, std::span(&job, 1));
 }
@@ -146,16 +161,19 @@ void linear_glu(const Compute& compute, const LinearInput& x, std::span<const Gl
   }
 }
 
-void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin, int64_t m_end, int64_t n_begin,
-                  int64_t n_end, float* y, int64_t ldy) {
+void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin,
+                  int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy) {
   check_weight(x, w);
-  FATHOM_CHECK(m_begin >= 0 && m_begin <= m_end && m_end <= x.rows(), "rows ", m_begin, " to ", m_end, " of ", x.rows());
-  FATHOM_CHECK(n_begin >= 0 && n_begin <= n_end && n_end <= w.n, "columns ", n_begin, " to ", n_end, " of ", w.n);
+  FATHOM_CHECK(m_begin >= 0 && m_begin <= m_end && m_end <= x.rows(), "rows ", m_begin, " to ",
+               m_end, " of ", x.rows());
+  FATHOM_CHECK(n_begin >= 0 && n_begin <= n_end && n_end <= w.n, "columns ", n_begin, " to ", n_end,
+               " of ", w.n);
   linear_kernels(isa).range(range_of(x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy));
 }
 
 float weight_at(const LinearWeight& w, int64_t row, int64_t col) {
-  FATHOM_CHECK(row >= 0 && row < w.n && col >= 0 && col < w.k, "element [", row, ", ", col, "] of [", w.n, ", ", w.k, "]");
+  FATHOM_CHECK(row >= 0 && row < w.n && col >= 0 && col < w.k, "element [", row, ", ", col,
+               "] of [", w.n, ", ", w.k, "]");
   float value = 0.0f;
   const WeightType type = weight_type(w.dtype);
   WeightRow args;
@@ -163,7 +181,8 @@ float weight_at(const LinearWeight& w, int64_t row, int64_t col) {
   args.w = static_cast<const char*>(w.data) + (row * w.k + col) * weight_type_bytes(type);
   args.k = 1;
   if (type == WeightType::kE4m3) {
-    args.scales = w.scale_inv + row / kLinearBlock * ceil_div(w.k, kLinearBlock) + col / kLinearBlock;
+    args.scales =
+        w.scale_inv + row / kLinearBlock * ceil_div(w.k, kLinearBlock) + col / kLinearBlock;
   }
   args.out = &value;
   ref::weight_row(args);
@@ -176,7 +195,8 @@ void weight_row(Isa isa, const LinearWeight& w, int64_t row, float* out) {
   args.w_type = weight_type(w.dtype);
   args.w = static_cast<const char*>(w.data) + row * w.k * weight_type_bytes(args.w_type);
   args.k = w.k;
-  if (args.w_type == WeightType::kE4m3) args.scales = w.scale_inv + row / kLinearBlock * ceil_div(w.k, kLinearBlock);
+  if (args.w_type == WeightType::kE4m3)
+    args.scales = w.scale_inv + row / kLinearBlock * ceil_div(w.k, kLinearBlock);
   args.out = out;
   linear_kernels(isa).weight_row(args);
 }

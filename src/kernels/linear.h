@@ -1,9 +1,10 @@
-// Linear layers: y[m, n] = sum over k of x[m, k] * w[n, k], weights as the published files store them,
-// row-major [n, k], read where they lie. The order of every sum is docs/numerics.md 1-3: it depends on k, the
-// dtypes and the instruction set, never on m, the thread, the tile, or which rows share the call.
+// Linear layers: y[m, n] = sum over k of x[m, k] * w[n, k], weights as the published files store
+// them, row-major [n, k], read where they lie. The order of every sum is docs/numerics.md 1-3: it
+// depends on k, the dtypes and the instruction set, never on m, the thread, the tile, or which rows
+// share the call.
 //
-// Inputs are prepared once (rounded, quantised, laid out for the instruction set) and then used by every layer
-// that reads them; experts pick their rows by index.
+// Inputs are prepared once (rounded, quantised, laid out for the instruction set) and then used by
+// every layer that reads them; experts pick their rows by index.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +19,19 @@ namespace fathom {
 // One weight matrix, not owned. dtype: F32, F16, BF16 or F8_E4M3.
 struct LinearWeight {
   Dtype dtype = Dtype::kF32;
-  int64_t n = 0;  // out_features
-  int64_t k = 0;  // in_features
-  const void* data = nullptr;         // [n, k], any alignment
-  const float* scale_inv = nullptr;   // F8_E4M3: [ceil(n/128), ceil(k/128)], the multiplier of each 128x128 block
-  // 1, or 8 where k is a multiple of 1024 and the layer may be split over ranks (o_proj, down_proj of dense layers
-  // and shared experts): k is added in 8 equal segments, combined as a binary tree.
+  int64_t n = 0;               // out_features
+  int64_t k = 0;               // in_features
+  const void* data = nullptr;  // [n, k], any alignment
+  const float* scale_inv =
+      nullptr;  // F8_E4M3: [ceil(n/128), ceil(k/128)], the multiplier of each 128x128 block
+  // 1, or 8 where k is a multiple of 1024 and the layer may be split over ranks (o_proj, down_proj
+  // of dense layers and shared experts): k is added in 8 equal segments, combined as a binary tree.
   int n_segments = 1;
   bool empty() const { return data == nullptr; }
 };
 
-// What enters a linear layer (numerics 7). Follows from the --activations mode and the weight's dtype.
+// What enters a linear layer (numerics 7). Follows from the --activations mode and the weight's
+// dtype.
 enum class InputFormat : uint8_t {
   kF32,          // as it is; any weight
   kBf16,         // rounded to BF16; BF16 weights
@@ -41,24 +44,28 @@ enum class InputFormat : uint8_t {
 enum class Activations : uint8_t { kFull, kBf16, kFp8, kFp8Ue8m0 };
 InputFormat input_format(Activations activations, Dtype weight_dtype);
 
-// Rows prepared for linear layers. Memory is taken when constructed, none after. One writer; readable by many
-// threads once prepared.
+// Rows prepared for linear layers. Memory is taken when constructed, none after. One writer;
+// readable by many threads once prepared.
 class LinearInput {
  public:
   LinearInput() = default;
   // Room for max_rows rows of at most max_k values in any format.
   LinearInput(int64_t max_rows, int64_t max_k);
 
-  // x [m, k] with ldx floats from row to row. m <= max_rows, k <= max_k. Rows are independent; done in parallel.
-  void prepare(const Compute& compute, const float* x, int64_t ldx, int64_t m, int64_t k, InputFormat format);
-  // The same for rows [row_begin, row_end) of an input whose shape was set by begin(); for use inside a task.
+  // x [m, k] with ldx floats from row to row. m <= max_rows, k <= max_k. Rows are independent; done
+  // in parallel.
+  void prepare(const Compute& compute, const float* x, int64_t ldx, int64_t m, int64_t k,
+               InputFormat format);
+  // The same for rows [row_begin, row_end) of an input whose shape was set by begin(); for use
+  // inside a task.
   void begin(int64_t m, int64_t k, InputFormat format);
   void prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
 
   int64_t rows() const { return m_; }
   int64_t k() const { return k_; }
   InputFormat format() const { return format_; }
-  // What the kernels read: k values, rounded as the format says and held as F32, then zeros up to a multiple of 128.
+  // What the kernels read: k values, rounded as the format says and held as F32, then zeros up to a
+  // multiple of 128.
   const float* row(int64_t m) const;
   int64_t row_stride() const;  // floats
   // [ceil(k/128)]: the scale of each tile; 1 in the formats without scales.
@@ -79,13 +86,16 @@ struct LinearJob {
   float* y = nullptr;  // [n_rows, n], ldy floats from row to row; must not overlap the input
   int64_t ldy = 0;
 };
-// All jobs in one parallel region, divided by output columns (and rows, when many). Every weight of the call must
-// accept the input's format: F8_E4M3 takes kF32, kBf16ForFp8, kFp8*; BF16 kF32, kBf16; F32 and F16 kF32, kBf16Rounded.
+// All jobs in one parallel region, divided by output columns (and rows, when many). Every weight of
+// the call must accept the input's format: F8_E4M3 takes kF32, kBf16ForFp8, kFp8*; BF16 kF32,
+// kBf16; F32 and F16 kF32, kBf16Rounded.
 void linear(const Compute& compute, const LinearInput& x, std::span<const LinearJob> jobs);
 // The whole input through one weight.
-void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w, float* y, int64_t ldy);
+void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w, float* y,
+            int64_t ldy);
 
-// h = silu(x gate^T) * (x up^T), fused: the first half of a SwiGLU MLP (spec §2.6). gate and up have equal shapes.
+// h = silu(x gate^T) * (x up^T), fused: the first half of a SwiGLU MLP (spec §2.6). gate and up
+// have equal shapes.
 struct GluJob {
   const LinearWeight* gate = nullptr;
   const LinearWeight* up = nullptr;
@@ -96,10 +106,10 @@ struct GluJob {
 };
 void linear_glu(const Compute& compute, const LinearInput& x, std::span<const GluJob> jobs);
 
-// Output columns [n_begin, n_end) for rows [m_begin, m_end), on the calling thread: y[(m - m_begin) * ldy + n - n_begin].
-// The same bits as linear().
-void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin, int64_t m_end,
-                  int64_t n_begin, int64_t n_end, float* y, int64_t ldy);
+// Output columns [n_begin, n_end) for rows [m_begin, m_end), on the calling thread: y[(m - m_begin)
+// * ldy + n - n_begin]. The same bits as linear().
+void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin,
+                  int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy);
 
 // Element [row, col] of the weight as F32 (F8_E4M3: float(q) * scale, rounded once).
 float weight_at(const LinearWeight& w, int64_t row, int64_t col);

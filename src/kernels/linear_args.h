@@ -1,5 +1,6 @@
-// What linear.cc hands to the kernels of one instruction set: raw pointers and numbers, one thread's work.
-// The files of an instruction set include nothing but this, so no code of theirs can leak into the rest.
+// What linear.cc hands to the kernels of one instruction set: raw pointers and numbers, one
+// thread's work. The files of an instruction set include nothing but this, so no code of theirs can
+// leak into the rest.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@ inline constexpr int64_t kMaxSegments = 8;
 
 enum class WeightType : uint8_t { kF32, kF16, kBf16, kE4m3 };
 
-// y[i, n - n_begin] = sum over k of x[row(i), k] * w[n, k] for i in [0, n_rows), n in [n_begin, n_end).
+// y[i, n - n_begin] = sum over k of x[row(i), k] * w[n, k] for i in [0, n_rows), n in [n_begin,
+// n_end).
 struct LinearRange {
   const float* x = nullptr;  // prepared rows, padded with zeros to a multiple of kLinearBlock
   int64_t x_stride = 0;      // floats

@@ -1,4 +1,5 @@
-// Inputs of linear layers: rounding, quantising and padding of rows, done once for all layers that read them.
+// Inputs of linear layers: rounding, quantising and padding of rows, done once for all layers that
+// read them.
 #include <algorithm>
 
 #include "base/check.h"
@@ -10,19 +11,24 @@ namespace fathom {
 
 namespace {
 
-// 64 bytes beyond the padded row keep rows whose length is a power of two out of each other's cache sets.
+// 64 bytes beyond the padded row keep rows whose length is a power of two out of each other's cache
+// sets.
 constexpr int64_t kRowSkew = 16;
 
 int64_t row_floats(int64_t k) { return round_up(k, kLinearBlock) + kRowSkew; }
 
 RowRounding rounding_of(InputFormat format) {
   switch (format) {
-    case InputFormat::kF32: return RowRounding::kNone;
+    case InputFormat::kF32:
+      return RowRounding::kNone;
     case InputFormat::kBf16:
     case InputFormat::kBf16Rounded:
-    case InputFormat::kBf16ForFp8: return RowRounding::kBf16;
-    case InputFormat::kFp8: return RowRounding::kE4m3;
-    case InputFormat::kFp8Ue8m0: return RowRounding::kE4m3Ue8m0;
+    case InputFormat::kBf16ForFp8:
+      return RowRounding::kBf16;
+    case InputFormat::kFp8:
+      return RowRounding::kE4m3;
+    case InputFormat::kFp8Ue8m0:
+      return RowRounding::kE4m3Ue8m0;
   }
   return RowRounding::kNone;
 }
@@ -32,12 +38,15 @@ RowRounding rounding_of(InputFormat format) {
 InputFormat input_format(Activations activations, Dtype weight_dtype) {
   const bool fp8_weight = weight_dtype == Dtype::kF8E4M3;
   switch (activations) {
-    case Activations::kFull: return InputFormat::kF32;
+    case Activations::kFull:
+      return InputFormat::kF32;
     case Activations::kBf16:
       if (fp8_weight) return InputFormat::kBf16ForFp8;
       return weight_dtype == Dtype::kBF16 ? InputFormat::kBf16 : InputFormat::kBf16Rounded;
-    case Activations::kFp8: return fp8_weight ? InputFormat::kFp8 : InputFormat::kF32;
-    case Activations::kFp8Ue8m0: return fp8_weight ? InputFormat::kFp8Ue8m0 : InputFormat::kF32;
+    case Activations::kFp8:
+      return fp8_weight ? InputFormat::kFp8 : InputFormat::kF32;
+    case Activations::kFp8Ue8m0:
+      return fp8_weight ? InputFormat::kFp8Ue8m0 : InputFormat::kF32;
   }
   return InputFormat::kF32;
 }
@@ -49,14 +58,15 @@ LinearInput::LinearInput(int64_t max_rows, int64_t max_k)
       scales_(max_rows * ceil_div(max_k, kLinearBlock)) {}
 
 void LinearInput::begin(int64_t m, int64_t k, InputFormat format) {
-  FATHOM_CHECK(m >= 0 && m <= max_rows_ && k >= 0 && k <= max_k_, "input [", m, ", ", k, "] in room for [",
-               max_rows_, ", ", max_k_, "]");
+  FATHOM_CHECK(m >= 0 && m <= max_rows_ && k >= 0 && k <= max_k_, "input [", m, ", ", k,
+               "] in room for [", max_rows_, ", ", max_k_, "]");
   m_ = m;
   k_ = k;
   format_ = format;
 }
 
-void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin, int64_t row_end) {
+void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin,
+                               int64_t row_end) {
   FATHOM_CHECK(row_begin >= 0 && row_end <= m_, "rows ", row_begin, " to ", row_end, " of ", m_);
   for (int64_t m = row_begin; m < row_end; ++m) {
     PrepareRow args;
@@ -82,6 +92,8 @@ void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, i
 
 const float* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
 int64_t LinearInput::row_stride() const { return row_floats(k_); }
-const float* LinearInput::scales(int64_t m) const { return scales_.data() + m * ceil_div(k_, kLinearBlock); }
+const float* LinearInput::scales(int64_t m) const {
+  return scales_.data() + m * ceil_div(k_, kLinearBlock);
+}
 
 }  // namespace fathom

@@ -10,14 +10,17 @@ namespace fathom {
 namespace {
 // A few rows cost as much as four: the weights have to come from memory either way.
 constexpr int64_t kFreeRows = 4;
-// Eight tasks a thread even out the end of a region; below 32K weights handing tasks out would show.
+// Eight tasks a thread even out the end of a region; below 32K weights handing tasks out would
+// show.
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kMinTaskCost = kFreeRows * 32768;
 constexpr int64_t kColumnStep = 8;
 // The rows of a task should stay in half of a 2 MB second-level cache while the columns pass.
 constexpr int64_t kTaskInputBytes = 1 << 20;
 
-int64_t cost(int64_t n_rows, int64_t n, int64_t k) { return std::max(n_rows, kFreeRows) * n * std::max<int64_t>(k, 1); }
+int64_t cost(int64_t n_rows, int64_t n, int64_t k) {
+  return std::max(n_rows, kFreeRows) * n * std::max<int64_t>(k, 1);
+}
 }  // namespace
 
 void LinearPlan::add(int64_t n_rows, int64_t n, int64_t k) {
@@ -36,25 +39,30 @@ void LinearPlan::finish() {
     Job& job = jobs_[j];
     job.first_task = n_tasks_;
     if (job.n_rows == 0 || job.n == 0) continue;
-    const int64_t rows_max =
-        std::clamp<int64_t>(kTaskInputBytes / (4 * std::max<int64_t>(job.k, 1)), kMaxTaskRows / 4, kMaxTaskRows);
+    const int64_t rows_max = std::clamp<int64_t>(
+        kTaskInputBytes / (4 * std::max<int64_t>(job.k, 1)), kMaxTaskRows / 4, kMaxTaskRows);
     job.row_block = round_up(ceil_div(job.n_rows, ceil_div(job.n_rows, rows_max / 4 * 4)), 4);
     const int64_t columns = target / cost(std::min(job.n_rows, job.row_block), 1, job.k);
-    job.column_block = std::clamp(round_up(columns, kColumnStep), kColumnStep, round_up(job.n, kColumnStep));
+    job.column_block =
+        std::clamp(round_up(columns, kColumnStep), kColumnStep, round_up(job.n, kColumnStep));
     job.column_blocks = ceil_div(job.n, job.column_block);
     n_tasks_ += ceil_div(job.n_rows, job.row_block) * job.column_blocks;
   }
 }
 
 LinearTask LinearPlan::task(int64_t index) const {
-  // The last job that starts at or before the task; jobs without tasks share the start of the next one.
-  const Job* job = std::upper_bound(jobs_, jobs_ + n_jobs_, index,
-                                    [](int64_t i, const Job& other) { return i < other.first_task; }) - 1;
+  // The last job that starts at or before the task; jobs without tasks share the start of the next
+  // one.
+  const Job* job =
+      std::upper_bound(jobs_, jobs_ + n_jobs_, index,
+                       [](int64_t i, const Job& other) { return i < other.first_task; }) -
+      1;
   const int64_t within = index - job->first_task;
   const int64_t row_begin = within / job->column_blocks * job->row_block;
   const int64_t n_begin = within % job->column_blocks * job->column_block;
-  return LinearTask{static_cast<int>(job - jobs_), row_begin, std::min(job->n_rows, row_begin + job->row_block),
-                    n_begin, std::min(job->n, n_begin + job->column_block)};
+  return LinearTask{static_cast<int>(job - jobs_), row_begin,
+                    std::min(job->n_rows, row_begin + job->row_block), n_begin,
+                    std::min(job->n, n_begin + job->column_block)};
 }
 
 }  // namespace fathom

@@ -1,5 +1,5 @@
-// How the jobs of one parallel region are cut into tasks: blocks of rows times blocks of columns of a job.
-// The cut decides who works when, never a bit of the result.
+// How the jobs of one parallel region are cut into tasks: blocks of rows times blocks of columns of
+// a job. The cut decides who works when, never a bit of the result.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ struct LinearTask {
 
 class LinearPlan {
  public:
-  // How many multiplications a task should at least hold, and how many tasks there should be, come from n_threads.
+  // How many multiplications a task should at least hold, and how many tasks there should be, come
+  // from n_threads.
   explicit LinearPlan(int n_threads) : n_threads_(n_threads) {}
   // All jobs first, at most kMaxRegionJobs, then finish().
   void add(int64_t n_rows, int64_t n, int64_t k);

@@ -5,11 +5,12 @@
 
 namespace fathom {
 
-// Each arithmetic loop does `steps` steps in registers and returns the operations done; *sink keeps the result alive.
-#define FATHOM_MACHINE_LIMIT_LOOPS                                  \
-  uint64_t limit_read(const uint8_t* data, int64_t bytes);          \
-  int64_t limit_fp32(int64_t steps, float* sink);                   \
-  int64_t limit_bf16(int64_t steps, float* sink);                   \
+// Each arithmetic loop does `steps` steps in registers and returns the operations done; *sink keeps
+// the result alive.
+#define FATHOM_MACHINE_LIMIT_LOOPS                         \
+  uint64_t limit_read(const uint8_t* data, int64_t bytes); \
+  int64_t limit_fp32(int64_t steps, float* sink);          \
+  int64_t limit_bf16(int64_t steps, float* sink);          \
   int64_t limit_int8(int64_t steps, float* sink);
 
 namespace ref {

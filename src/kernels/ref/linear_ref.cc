@@ -1,5 +1,6 @@
-// The definition of a linear layer: plain loops in the order of the formula, sums of a segment (FP8: of a block
-// of 128) in double, rounded to F32 once; FP8 blocks promoted with one F32 fma each, segments added as a tree.
+// The definition of a linear layer: plain loops in the order of the formula, sums of a segment
+// (FP8: of a block of 128) in double, rounded to F32 once; FP8 blocks promoted with one F32 fma
+// each, segments added as a tree.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -37,9 +38,10 @@ void widen(WeightType type, const char* row, int64_t k_begin, int64_t count, flo
   }
 }
 
-// sums[i] = the sum over [k_begin, k_end) for rows first .. first + count - 1 of the range and one column.
-void segment_sums(const LinearRange& args, int64_t column, int64_t first, int64_t count, int64_t k_begin,
-                  int64_t k_end, float* sums) {
+// sums[i] = the sum over [k_begin, k_end) for rows first .. first + count - 1 of the range and one
+// column.
+void segment_sums(const LinearRange& args, int64_t column, int64_t first, int64_t count,
+                  int64_t k_begin, int64_t k_end, float* sums) {
   const char* w_row = args.w + column * args.k * weight_type_bytes(args.w_type);
   const bool promoted = args.w_type == WeightType::kE4m3;
   const int64_t n_blocks = (args.k + kLinearBlock - 1) / kLinearBlock;
@@ -63,7 +65,8 @@ void segment_sums(const LinearRange& args, int64_t column, int64_t first, int64_
       }
     }
   }
-  for (int64_t i = 0; i < count; ++i) sums[i] = promoted ? running[i] : static_cast<float>(totals[i]);
+  for (int64_t i = 0; i < count; ++i)
+    sums[i] = promoted ? running[i] : static_cast<float>(totals[i]);
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
-// Linear layers on vectors: lanes along k, one vector of sums for each (row, column) through a whole segment, one
-// fixed horizontal sum at its end. FP8: block sums of 128 from zero, promoted lane by lane. Two ways through the
-// same sums, equal to the bit:
-//   stream  few rows: weights are widened in registers, once for each group of rows; bound by memory;
-//   panel   many rows: a chunk of some columns is widened to F32 once and used by all rows; bound by arithmetic.
+// Linear layers on vectors: lanes along k, one vector of sums for each (row, column) through a
+// whole segment, one fixed horizontal sum at its end. FP8: block sums of 128 from zero, promoted
+// lane by lane. Two ways through the same sums, equal to the bit:
+//   stream  few rows: weights are widened in registers, once for each group of rows; bound by
+//   memory; panel   many rows: a chunk of some columns is widened to F32 once and used by all rows;
+//   bound by arithmetic.
 // Included after the instruction set's weights_*.h.
+#pragma once
 
 namespace fathom::FATHOM_ISA_NAMESPACE {
 namespace {
@@ -12,16 +14,18 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #define FATHOM_UNROLL _Pragma("GCC unroll 16")
 
-// acc[r][c] += x[r] * w[c] over k in [begin, end), lane by lane. ahead: bytes from a weight to what to fetch with it,
-// none if 0.
+// acc[r][c] += x[r] * w[c] over k in [begin, end), lane by lane. ahead: bytes from a weight to what
+// to fetch with it, none if 0.
 template <class W, int R, int C>
-[[gnu::always_inline]] inline void add_products(const float* const (&x)[R], const char* const (&w)[C], int64_t begin,
+[[gnu::always_inline]] inline void add_products(const float* const (&x)[R],
+                                                const char* const (&w)[C], int64_t begin,
                                                 int64_t end, int64_t ahead, F32 (&acc)[R][C]) {
   constexpr int kVectors = W::kStep / kLanes;
   int64_t k = begin;
   for (; k + W::kStep <= end; k += W::kStep) {
     if (ahead != 0) {
-      FATHOM_UNROLL for (int c = 0; c < C; ++c) _mm_prefetch(w[c] + k * W::kBytes + ahead, _MM_HINT_T1);
+      FATHOM_UNROLL for (int c = 0; c < C; ++c)
+          _mm_prefetch(w[c] + k * W::kBytes + ahead, _MM_HINT_T1);
     }
     if constexpr (kVectors == 1) {
       F32 values[C];
@@ -103,8 +107,9 @@ inline int64_t columns_from(const LinearRange& args, int64_t n, int64_t most) {
 
 // R rows by C columns over one segment; sums[r * C + c].
 template <class W, bool kPromote, int R, int C>
-[[gnu::noinline]] void stream_tile(const RowSet<R>& rows, const char* const (&w)[C], const float* w_scales, int64_t begin,
-                                   int64_t end, int64_t ahead, float* sums) {
+[[gnu::noinline]] void stream_tile(const RowSet<R>& rows, const char* const (&w)[C],
+                                   const float* w_scales, int64_t begin, int64_t end, int64_t ahead,
+                                   float* sums) {
   F32 running[R][C];
   set_zero(running);
   if constexpr (!kPromote) {
@@ -120,7 +125,8 @@ template <class W, bool kPromote, int R, int C>
       }
       FATHOM_UNROLL for (int r = 0; r < R; ++r) {
         const F32 scale = set1(rows.scales[r][k / kLinearBlock] * w_scales[k / kLinearBlock]);
-        FATHOM_UNROLL for (int c = 0; c < C; ++c) running[r][c] = fma(block[r][c], scale, running[r][c]);
+        FATHOM_UNROLL for (int c = 0; c < C; ++c) running[r][c] =
+            fma(block[r][c], scale, running[r][c]);
       }
     }
   }
@@ -136,15 +142,18 @@ void stream_rows(const LinearRange& args, int64_t first, int64_t n, int64_t colu
   const int64_t segment = args.k / args.n_segments;
   for (int64_t c0 = 0; c0 < columns; c0 += C) {
     const int64_t valid = smaller(C, columns - c0);
-    // The columns of the next tile, fetched while this one is computed: the processor's own prefetcher follows few
-    // streams, and several rows may share its page (F8, k 2048, one core: 7.2 GB/s without, 11.1 with).
+    // The columns of the next tile, fetched while this one is computed: the processor's own
+    // prefetcher follows few streams, and several rows may share its page (F8, k 2048, one
+    // core: 7.2 GB/s without, 11.1 with).
     const int64_t ahead = C * args.k * W::kBytes;
     const char* w[C];
-    for (int c = 0; c < C; ++c) w[c] = args.w + (n + c0 + smaller(c, valid - 1)) * args.k * W::kBytes;
+    for (int c = 0; c < C; ++c)
+      w[c] = args.w + (n + c0 + smaller(c, valid - 1)) * args.k * W::kBytes;
     const float* w_scales = kPromote ? scale_row(args, n) : nullptr;
     float parts[kMaxSegments][R * C];
     for (int s = 0; s < args.n_segments; ++s) {
-      stream_tile<W, kPromote, R, C>(rows, w, w_scales, s * segment, (s + 1) * segment, ahead, parts[s]);
+      stream_tile<W, kPromote, R, C>(rows, w, w_scales, s * segment, (s + 1) * segment, ahead,
+                                     parts[s]);
     }
     for (int r = 0; r < R; ++r) {
       float* y = args.y + (first + r) * args.ldy + n + c0 - args.n_begin;
@@ -159,10 +168,18 @@ void stream(const LinearRange& args) {
     const int64_t columns = columns_from<kPromote>(args, n, kStreamColumns);
     for (int64_t first = 0; first < args.n_rows; first += kTileRows) {
       switch (smaller(kTileRows, args.n_rows - first)) {
-        case 1: stream_rows<W, kPromote, 1>(args, first, n, columns); break;
-        case 2: stream_rows<W, kPromote, 2>(args, first, n, columns); break;
-        case 3: stream_rows<W, kPromote, 3>(args, first, n, columns); break;
-        default: stream_rows<W, kPromote, 4>(args, first, n, columns); break;
+        case 1:
+          stream_rows<W, kPromote, 1>(args, first, n, columns);
+          break;
+        case 2:
+          stream_rows<W, kPromote, 2>(args, first, n, columns);
+          break;
+        case 3:
+          stream_rows<W, kPromote, 3>(args, first, n, columns);
+          break;
+        default:
+          stream_rows<W, kPromote, 4>(args, first, n, columns);
+          break;
       }
     }
     n += columns;
@@ -173,13 +190,14 @@ void stream(const LinearRange& args) {
 
 // acc[r][c] += x[r] * w[c] over whole vectors of k in [begin, end) of a panel.
 template <int R, int C>
-FATHOM_INLINE void add_panel(const float* const (&x)[R], const char* const (&w)[C], int64_t begin, int64_t end,
-                             F32 (&acc)[R][C]) {
+FATHOM_INLINE void add_panel(const float* const (&x)[R], const char* const (&w)[C], int64_t begin,
+                             int64_t end, F32 (&acc)[R][C]) {
   for (int64_t k = begin; k < end; k += kLanes) {
     F32 values[C];
     FATHOM_UNROLL for (int c = 0; c < C; ++c) {
       WeightF32::widen(w[c] + k * WeightF32::kBytes, &values[c]);
-      // Stays in a register: folded into R fmas it would be loaded R times, and loads would be the bound.
+      // Stays in a register: folded into R fmas it would be loaded R times, and loads would be the
+      // bound.
       asm("" : "+v"(values[c]));
     }
     FATHOM_UNROLL for (int r = 0; r < R; ++r) {
@@ -191,7 +209,8 @@ FATHOM_INLINE void add_panel(const float* const (&x)[R], const char* const (&w)[
 
 constexpr int64_t kPanelRows = 64;
 constexpr int64_t kPanelColumns = 8;
-// k of a chunk: 8 columns of 512 floats are 16 KB, a third of the smallest first-level cache with room for the rows.
+// k of a chunk: 8 columns of 512 floats are 16 KB, a third of the smallest first-level cache with
+// room for the rows.
 constexpr int64_t kPanelK = 512;
 
 struct Panel {
@@ -216,8 +235,9 @@ inline void widen_row(const char* w, int64_t count, float* out) {
 
 // R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c].
 template <bool kPromote, int R, int C>
-[[gnu::noinline]] void panel_tile(const RowSet<R>& rows, const char* const (&w)[C], const float* w_scales, int64_t k0,
-                                  int64_t count, bool from_zero, float (*state)[kLanes]) {
+[[gnu::noinline]] void panel_tile(const RowSet<R>& rows, const char* const (&w)[C],
+                                  const float* w_scales, int64_t k0, int64_t count, bool from_zero,
+                                  float (*state)[kLanes]) {
   const float* x[R];
   for (int r = 0; r < R; ++r) x[r] = rows.x[r] + k0;
   const int64_t padded = (count + kLanes - 1) / kLanes * kLanes;  // both operands hold zeros there
@@ -251,25 +271,28 @@ template <bool kPromote, int R, int C>
 
 // Rows [i, i + n) of a panel, 0 < n <= R.
 template <bool kPromote, int R>
-void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i, int64_t n, const char* const* w,
-                int64_t columns, const float* w_scales, int64_t k0, int64_t count, bool from_zero) {
+void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i, int64_t n,
+                const char* const* w, int64_t columns, const float* w_scales, int64_t k0,
+                int64_t count, bool from_zero) {
   if constexpr (R > 1) {
     if (n < R) {
-      return panel_rows<kPromote, R - 1>(args, panel, first, i, n, w, columns, w_scales, k0, count, from_zero);
+      return panel_rows<kPromote, R - 1>(args, panel, first, i, n, w, columns, w_scales, k0, count,
+                                         from_zero);
     }
   }
   const RowSet<R> rows = rows_from<R>(args, first + i);
   for (int64_t c0 = 0; c0 < columns; c0 += kTileColumns) {
     const char* tile[kTileColumns];
     for (int c = 0; c < kTileColumns; ++c) tile[c] = w[c0 + c];
-    panel_tile<kPromote, R, kTileColumns>(rows, tile, w_scales, k0, count, from_zero, &panel.state[i][c0]);
+    panel_tile<kPromote, R, kTileColumns>(rows, tile, w_scales, k0, count, from_zero,
+                                          &panel.state[i][c0]);
   }
 }
 
 // One chunk of k for one group of columns and up to kPanelRows rows.
 template <class W, bool kPromote>
-void panel_chunk(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n, int64_t columns,
-                 int64_t k0, int64_t count, bool from_zero) {
+void panel_chunk(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n,
+                 int64_t columns, int64_t k0, int64_t count, bool from_zero) {
   const char* w[kPanelColumns];
   for (int64_t c = 0; c < kPanelColumns; ++c) {
     // Columns that are not there repeat the last; their sums are not written.
@@ -284,18 +307,20 @@ void panel_chunk(const LinearRange& args, Panel& panel, int64_t first, int64_t n
   const float* w_scales = kPromote ? scale_row(args, n) : nullptr;
   constexpr int kRows = kPromote ? kPromotedRows : kPlainRows;
   for (int64_t i = 0; i < n_rows; i += kRows) {
-    panel_rows<kPromote, kRows>(args, panel, first, i, smaller(kRows, n_rows - i), w, columns, w_scales, k0, count,
-                                from_zero);
+    panel_rows<kPromote, kRows>(args, panel, first, i, smaller(kRows, n_rows - i), w, columns,
+                                w_scales, k0, count, from_zero);
   }
 }
 
 template <class W, bool kPromote>
-void panel_columns(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n, int64_t columns) {
+void panel_columns(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n,
+                   int64_t columns) {
   const int64_t segment = args.k / args.n_segments;
   for (int s = 0; s < args.n_segments; ++s) {
     const int64_t begin = s * segment, end = begin + segment;
     for (int64_t k0 = begin; k0 < end; k0 += kPanelK) {
-      panel_chunk<W, kPromote>(args, panel, first, n_rows, n, columns, k0, smaller(kPanelK, end - k0), k0 == begin);
+      panel_chunk<W, kPromote>(args, panel, first, n_rows, n, columns, k0,
+                               smaller(kPanelK, end - k0), k0 == begin);
     }
     for (int64_t i = 0; i < n_rows; ++i) {
       for (int64_t c = 0; c < columns; c += 4) {
@@ -339,10 +364,18 @@ void any_rows(const LinearRange& args) {
 
 void linear_range(const LinearRange& args) {
   switch (args.w_type) {
-    case WeightType::kF32: any_rows<WeightF32, false>(args); break;
-    case WeightType::kF16: any_rows<WeightF16, false>(args); break;
-    case WeightType::kBf16: any_rows<WeightBf16, false>(args); break;
-    case WeightType::kE4m3: any_rows<WeightE4m3, true>(args); break;
+    case WeightType::kF32:
+      any_rows<WeightF32, false>(args);
+      break;
+    case WeightType::kF16:
+      any_rows<WeightF16, false>(args);
+      break;
+    case WeightType::kBf16:
+      any_rows<WeightBf16, false>(args);
+      break;
+    case WeightType::kE4m3:
+      any_rows<WeightE4m3, true>(args);
+      break;
   }
 }
 

@@ -1,5 +1,6 @@
-// Rows of inputs made ready and rows of weights as F32, on vectors; equal to the scalar definitions of
-// tensor/numeric.h to the bit. Included after linear_body.h.
+// Rows of inputs made ready and rows of weights as F32, on vectors; equal to the scalar definitions
+// of tensor/numeric.h to the bit. Included after linear_body.h.
+#pragma once
 
 namespace fathom::FATHOM_ISA_NAMESPACE {
 namespace {
@@ -19,16 +20,20 @@ inline float tile_scale(float amax, bool ue8m0) {
 }
 
 // Vector i of a tile of which n values are there; zeros beyond.
-inline F32 load_up_to(const float* p, int64_t n) { return n >= kLanes ? load(p) : load(p, first_lanes(n)); }
+inline F32 load_up_to(const float* p, int64_t n) {
+  return n >= kLanes ? load(p) : load(p, first_lanes(n));
+}
 
 void prepare_tile(const PrepareRow& args, int64_t k0) {
   constexpr int kVectors = kLinearBlock / kLanes;
   const int64_t count = args.k - k0;
-  const bool quantised = args.rounding == RowRounding::kE4m3 || args.rounding == RowRounding::kE4m3Ue8m0;
+  const bool quantised =
+      args.rounding == RowRounding::kE4m3 || args.rounding == RowRounding::kE4m3Ue8m0;
   float scale = 1.0f;
   if (quantised) {
     F32 largest = zero();
-    for (int j = 0; j < kVectors; ++j) largest = max(abs(load_up_to(args.x + k0 + j * kLanes, count - j * kLanes)), largest);
+    for (int j = 0; j < kVectors; ++j)
+      largest = max(abs(load_up_to(args.x + k0 + j * kLanes, count - j * kLanes)), largest);
     scale = tile_scale(reduce_max(largest), args.rounding == RowRounding::kE4m3Ue8m0);
   }
   args.scales[k0 / kLinearBlock] = scale;
@@ -71,10 +76,18 @@ void prepare_row(const PrepareRow& args) {
 
 void weight_row(const WeightRow& args) {
   switch (args.w_type) {
-    case WeightType::kF32: widen_weight_row<WeightF32>(args); break;
-    case WeightType::kF16: widen_weight_row<WeightF16>(args); break;
-    case WeightType::kBf16: widen_weight_row<WeightBf16>(args); break;
-    case WeightType::kE4m3: widen_weight_row<WeightE4m3>(args); break;
+    case WeightType::kF32:
+      widen_weight_row<WeightF32>(args);
+      break;
+    case WeightType::kF16:
+      widen_weight_row<WeightF16>(args);
+      break;
+    case WeightType::kBf16:
+      widen_weight_row<WeightBf16>(args);
+      break;
+    case WeightType::kE4m3:
+      widen_weight_row<WeightE4m3>(args);
+      break;
   }
 }
 

@@ -45,7 +45,8 @@ int64_t limit_bf16(int64_t steps, float* sink) {
   __m512i ones = _mm512_set1_epi16(0x3f80);
   for (int64_t i = 0; i < steps; ++i) {
     FATHOM_UNROLL for (int j = 0; j < kSums; ++j) {
-      sums[j] = _mm512_dpbf16_ps(sums[j], reinterpret_cast<__m512bh>(ones), reinterpret_cast<__m512bh>(ones));
+      sums[j] = _mm512_dpbf16_ps(sums[j], reinterpret_cast<__m512bh>(ones),
+                                 reinterpret_cast<__m512bh>(ones));
     }
     opaque(ones);
   }
@@ -58,7 +59,8 @@ int64_t limit_int8(int64_t steps, float* sink) {
   for (__m512i& sum : sums) sum = _mm512_setzero_si512();
   __m512i ones = _mm512_set1_epi8(1);
   for (int64_t i = 0; i < steps; ++i) {
-    FATHOM_UNROLL for (int j = 0; j < kSums; ++j) sums[j] = _mm512_dpbusd_epi32(sums[j], ones, ones);
+    FATHOM_UNROLL for (int j = 0; j < kSums; ++j) sums[j] =
+        _mm512_dpbusd_epi32(sums[j], ones, ones);
     opaque(ones);
   }
   for (int j = 0; j < kSums; ++j) *sink += static_cast<float>(_mm512_reduce_add_epi32(sums[j]));

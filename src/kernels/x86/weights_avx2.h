@@ -1,6 +1,6 @@
-// The element types of weights as vectors of 8 floats, exact for every code, and the rounding to E4M3.
-// A Weight* type widens kStep elements at once into kStep / kLanes vectors; widen_first reads only the first n
-// (0 < n < kStep) and gives zeros for the rest.
+// The element types of weights as vectors of 8 floats, exact for every code, and the rounding to
+// E4M3. A Weight* type widens kStep elements at once into kStep / kLanes vectors; widen_first reads
+// only the first n (0 < n < kStep) and gives zeros for the rest.
 #pragma once
 
 #include "kernels/x86/vec_avx2.h"
@@ -18,7 +18,9 @@ FATHOM_INLINE __m128i load_bytes(const char* p, int64_t n_bytes) {
 struct WeightF32 {
   static constexpr int64_t kStep = kLanes;
   static constexpr int64_t kBytes = 4;
-  FATHOM_INLINE void widen(const char* p, F32* out) { out[0] = load(reinterpret_cast<const float*>(p)); }
+  FATHOM_INLINE void widen(const char* p, F32* out) {
+    out[0] = load(reinterpret_cast<const float*>(p));
+  }
   FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) {
     out[0] = load(reinterpret_cast<const float*>(p), first_lanes(n));
   }
@@ -44,15 +46,19 @@ struct WeightBf16 {
   FATHOM_INLINE void widen(const char* p, F32* out) {
     out[0] = from_bits(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) { out[0] = from_bits(load_bytes(p, 2 * n)); }
+  FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) {
+    out[0] = from_bits(load_bytes(p, 2 * n));
+  }
 };
 
-// By way of F16, which holds every E4M3 value times 2^-8 and whose subnormals the conversion handles at full speed.
+// By way of F16, which holds every E4M3 value times 2^-8 and whose subnormals the conversion
+// handles at full speed.
 struct WeightE4m3 {
   static constexpr int64_t kStep = kLanes;
   static constexpr int64_t kBytes = 1;
   FATHOM_INLINE F32 from_codes(__m128i codes) {
-    const __m128i words = _mm_slli_epi16(_mm_cvtepi8_epi16(codes), 7);  // the sign in bits 15 and 14
+    const __m128i words =
+        _mm_slli_epi16(_mm_cvtepi8_epi16(codes), 7);  // the sign in bits 15 and 14
     __m128i halves = _mm_and_si128(words, _mm_set1_epi16(static_cast<int16_t>(0xbf80)));
     const __m128i last = _mm_set1_epi16(0x3f80);
     const __m128i nan = _mm_cmpeq_epi16(_mm_and_si128(halves, last), last);
@@ -62,13 +68,17 @@ struct WeightE4m3 {
   FATHOM_INLINE void widen(const char* p, F32* out) {
     out[0] = from_codes(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
-  FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) { out[0] = from_codes(load_bytes(p, n)); }
+  FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) {
+    out[0] = from_codes(load_bytes(p, n));
+  }
 };
 
 // out[i] = reduce_add(v[i]), the same sums: halves of 4, 2, 1, four vectors at once.
 FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
-  const F32 ab = add(_mm256_permute2f128_ps(v[0], v[1], 0x20), _mm256_permute2f128_ps(v[0], v[1], 0x31));
-  const F32 cd = add(_mm256_permute2f128_ps(v[2], v[3], 0x20), _mm256_permute2f128_ps(v[2], v[3], 0x31));
+  const F32 ab =
+      add(_mm256_permute2f128_ps(v[0], v[1], 0x20), _mm256_permute2f128_ps(v[0], v[1], 0x31));
+  const F32 cd =
+      add(_mm256_permute2f128_ps(v[2], v[3], 0x20), _mm256_permute2f128_ps(v[2], v[3], 0x31));
   // a0+a2 c0+c2 a1+a3 c1+c3 | b0+b2 d0+d2 b1+b3 d1+d3
   const F32 pairs = add(_mm256_unpacklo_ps(ab, cd), _mm256_unpackhi_ps(ab, cd));
   const F32 sums = add(pairs, _mm256_permute_ps(pairs, 0x0e));  // a c . . | b d . .
@@ -77,11 +87,13 @@ FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
 
 FATHOM_INLINE F32 abs(F32 v) { return _mm256_andnot_ps(set1(-0.0f), v); }
 
-// The E4M3 value nearest to v as a float, ties to even, saturated at 448, NaN stays NaN: as f32_to_e4m3.
+// The E4M3 value nearest to v as a float, ties to even, saturated at 448, NaN stays NaN: as
+// f32_to_e4m3.
 FATHOM_INLINE F32 round_e4m3(F32 v) {
   const F32 sign = _mm256_and_ps(v, set1(-0.0f));
   const F32 magnitude = abs(v);
-  // From 2^-6 on, three bits of mantissa; below, multiples of 2^-9, to which adding 2^14 aligns the last bit.
+  // From 2^-6 on, three bits of mantissa; below, multiples of 2^-9, to which adding 2^14 aligns the
+  // last bit.
   const __m256i bits = _mm256_castps_si256(magnitude);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 20), _mm256_set1_epi32(1));
   const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7ffff)), odd);

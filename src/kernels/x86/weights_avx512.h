@@ -1,6 +1,6 @@
-// The element types of weights as vectors of 16 floats, exact for every code, and the rounding to E4M3.
-// A Weight* type widens kStep elements at once into kStep / kLanes vectors; widen_first reads only the first n
-// (0 < n < kStep) and gives zeros for the rest.
+// The element types of weights as vectors of 16 floats, exact for every code, and the rounding to
+// E4M3. A Weight* type widens kStep elements at once into kStep / kLanes vectors; widen_first reads
+// only the first n (0 < n < kStep) and gives zeros for the rest.
 #pragma once
 
 #include "kernels/x86/vec_avx512.h"
@@ -71,7 +71,8 @@ struct WeightE4m3 {
   static constexpr int64_t kStep = 64;
   static constexpr int64_t kBytes = 1;
   FATHOM_INLINE void from_codes(__m512i codes, F32* out) {
-    // Dwords 4i + j move to 4j + i, so that unpacking within lanes of 128 bits ends in ascending order.
+    // Dwords 4i + j move to 4j + i, so that unpacking within lanes of 128 bits ends in ascending
+    // order.
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     codes = _mm512_permutexvar_epi32(order, codes);
     __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.high), codes,
@@ -79,7 +80,8 @@ struct WeightE4m3 {
     const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.low), codes,
                                                  _mm512_load_si512(kE4m3Tables.low + 64));
     // high | (codes & 0x80): the sign.
-    high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)), 0xf8);
+    high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)),
+                                     0xf8);
     const __m512i first = _mm512_unpacklo_epi8(low, high);
     const __m512i second = _mm512_unpackhi_epi8(low, high);
     const __m512i none = _mm512_setzero_si512();
@@ -96,8 +98,10 @@ struct WeightE4m3 {
 
 // out[i] = reduce_add(v[i]), the same sums: halves of 8, 4, 2, 1, four vectors at once.
 FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
-  const F32 ab = add(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
-  const F32 cd = add(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
+  const F32 ab =
+      add(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
+  const F32 cd =
+      add(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
   // A quarter of 4 floats for each vector.
   F32 sums = add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
   sums = add(sums, _mm512_permute_ps(sums, 0x0e));
@@ -108,11 +112,14 @@ FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
 
 FATHOM_INLINE F32 abs(F32 v) { return _mm512_abs_ps(v); }
 
-// The E4M3 value nearest to v as a float, ties to even, saturated at 448, NaN stays NaN: as f32_to_e4m3.
+// The E4M3 value nearest to v as a float, ties to even, saturated at 448, NaN stays NaN: as
+// f32_to_e4m3.
 FATHOM_INLINE F32 round_e4m3(F32 v) {
-  const __m512i sign = _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(static_cast<int>(0x80000000u)));
+  const __m512i sign =
+      _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(static_cast<int>(0x80000000u)));
   const F32 magnitude = abs(v);
-  // From 2^-6 on, three bits of mantissa; below, multiples of 2^-9, to which adding 2^14 aligns the last bit.
+  // From 2^-6 on, three bits of mantissa; below, multiples of 2^-9, to which adding 2^14 aligns the
+  // last bit.
   const __m512i bits = _mm512_castps_si512(magnitude);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 20), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7ffff)), odd);
@@ -120,7 +127,8 @@ FATHOM_INLINE F32 round_e4m3(F32 v) {
   const F32 normal = _mm512_min_ps(_mm512_castsi512_ps(cut), set1(448.0f));
   const F32 tiny = sub(add(magnitude, set1(0x1p14f)), set1(0x1p14f));
   F32 result = select(_mm512_cmp_ps_mask(magnitude, set1(0x1p-6f), _CMP_LT_OQ), tiny, normal);
-  result = select(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)), result);
+  result = select(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
+                  _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)), result);
   return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(result), sign));
 }
 
