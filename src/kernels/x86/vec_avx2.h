@@ -11,6 +11,12 @@
 
 #define FATHOM_ISA_NAMESPACE avx2
 #define FATHOM_INLINE static inline __attribute__((always_inline))
+// Loops over registers must vanish: written before the loop, with the number of rounds.
+#if defined(__clang__)
+#define FATHOM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FATHOM_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 namespace fathom::avx2 {
 
@@ -155,5 +161,55 @@ FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
   return _mm256_castsi256_ps(_mm256_or_si256(bits, sign));
 }
 FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) { return _mm256_cvtph_ps(load_u16(p, m)); }
+
+// Two BF16 values of a unit of 32 bits at a time: fma(a.high, b.high, fma(a.low, b.low, acc)).
+FATHOM_INLINE F32 pair_low(F32 x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 16)); }
+FATHOM_INLINE F32 pair_high(F32 x) {
+  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(-0x10000)));
+}
+FATHOM_INLINE F32 dot_pairs(F32 acc, F32 a, F32 b) {
+  return fma(pair_high(a), pair_high(b), fma(pair_low(a), pair_low(b), acc));
+}
+// The unit with its upper BF16 value cleared.
+FATHOM_INLINE F32 low_of_pairs(F32 x) {
+  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0xffff)));
+}
+// Units from rows of BF16: low[i] and high[i]; high may be null for zero.
+FATHOM_INLINE F32 make_pairs(const uint16_t* low, const uint16_t* high, Mask m) {
+  const __m256i a = _mm256_cvtepu16_epi32(load_u16(low, m));
+  const __m256i b = high == nullptr ? _mm256_setzero_si256() : _mm256_cvtepu16_epi32(load_u16(high, m));
+  return _mm256_castsi256_ps(_mm256_or_si256(a, _mm256_slli_epi32(b, 16)));
+}
+
+// r[i] lane j becomes r[j] lane i.
+FATHOM_INLINE void transpose_lanes(F32* r) {
+  F32 t[8];
+  FATHOM_UNROLL
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  FATHOM_UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    FATHOM_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const __m256d a = _mm256_castps_pd(t[i + h]);
+      const __m256d b = _mm256_castps_pd(t[i + 2 + h]);
+      r[i + 2 * h] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+      r[i + 2 * h + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+    }
+  }
+  FATHOM_UNROLL
+  for (int c = 0; c < 4; ++c) {
+    t[c] = _mm256_permute2f128_ps(r[c], r[4 + c], 0x20);
+    t[4 + c] = _mm256_permute2f128_ps(r[c], r[4 + c], 0x31);
+  }
+  FATHOM_UNROLL
+  for (int i = 0; i < 8; ++i) r[i] = t[i];
+}
+
+// Tiles of the attention kernels: rows x vectors of accumulators that fit the registers.
+static constexpr int kRowTile = 2;
+static constexpr int kVecTile = 4;
 
 }  // namespace fathom::avx2

@@ -11,6 +11,12 @@
 
 #define FATHOM_ISA_NAMESPACE avx512
 #define FATHOM_INLINE static inline __attribute__((always_inline))
+// Loops over registers must vanish: written before the loop, with the number of rounds.
+#if defined(__clang__)
+#define FATHOM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FATHOM_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 namespace fathom::avx512 {
 
@@ -124,5 +130,58 @@ FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
 FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p));
 }
+
+// Two BF16 values of a unit of 32 bits at a time: acc + a.low * b.low + a.high * b.high as VDPBF16PS rounds it.
+FATHOM_INLINE F32 dot_pairs(F32 acc, F32 a, F32 b) {
+  return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+// The unit with its upper BF16 value cleared.
+FATHOM_INLINE F32 low_of_pairs(F32 x) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0xffff)));
+}
+// Units from rows of BF16: low[i] and high[i]; high may be null for zero.
+FATHOM_INLINE F32 make_pairs(const uint16_t* low, const uint16_t* high, Mask m) {
+  const __m512i a = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, low));
+  const __m512i b = high == nullptr ? _mm512_setzero_si512() : _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, high));
+  return _mm512_castsi512_ps(_mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
+}
+
+// r[i] lane j becomes r[j] lane i.
+FATHOM_INLINE void transpose_lanes(F32* r) {
+  F32 t[16];
+  FATHOM_UNROLL
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  FATHOM_UNROLL
+  for (int i = 0; i < 16; i += 4) {
+    FATHOM_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const __m512d a = _mm512_castps_pd(t[i + h]);
+      const __m512d b = _mm512_castps_pd(t[i + 2 + h]);
+      r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  }
+  // r[4 g + c] holds, in quarter q, column 4 q + c of rows 4 g .. 4 g + 3.
+  FATHOM_UNROLL
+  for (int c = 0; c < 4; ++c) {
+    const F32 a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44);
+    const F32 b = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
+    const F32 d = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
+    const F32 e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xee);
+    t[c] = _mm512_shuffle_f32x4(a, b, 0x88);
+    t[4 + c] = _mm512_shuffle_f32x4(a, b, 0xdd);
+    t[8 + c] = _mm512_shuffle_f32x4(d, e, 0x88);
+    t[12 + c] = _mm512_shuffle_f32x4(d, e, 0xdd);
+  }
+  FATHOM_UNROLL
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
+}
+
+// Tiles of the attention kernels: rows x vectors of accumulators that fit the registers.
+static constexpr int kRowTile = 6;
+static constexpr int kVecTile = 4;
 
 }  // namespace fathom::avx512

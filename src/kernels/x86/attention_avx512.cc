@@ -1,0 +1,5 @@
+// The attention kernels for AVX512.
+#include "kernels/attention_args.h"
+#include "kernels/x86/vec_avx512.h"
+// The body is written against the names above.
+#include "kernels/x86/attention_body.h"
