@@ -45,7 +45,8 @@ double exp_pair(double x, double x_low) {
   const double reduced = x - n * kLn2High;
   const double r = std::fma(-n, kLn2Low, reduced);
   const double r_low = std::fma(-n, kLn2Low, reduced - r) + x_low;
-  const double p = 1.0 + (r + std::fma(r * r, polynomial(kC, r), std::fma(r_low, r, r_low)));
+  const double above = r * r * polynomial(kC, r);  // exp(r) - 1 - r
+  const double p = 1.0 + (r + (above + std::fma(r_low, r + above, r_low)));
   // Two steps: 2^n itself may be beyond the doubles where p * 2^n is not.
   const int64_t exponent = static_cast<int64_t>(n);
   return p * power_of_two(exponent / 2) * power_of_two(exponent - exponent / 2);
