@@ -1,9 +1,14 @@
-// Linear layers on vectors: lanes along k, one vector of sums for each (row, column) through a
-// whole segment, one fixed horizontal sum at its end. FP8: block sums of 128 from zero, promoted
-// lane by lane. Two ways through the same sums, equal to the bit:
-//   stream  few rows: weights are widened in registers, once for each group of rows; bound by
-//   memory; panel   many rows: a chunk of some columns is widened to F32 once and used by all rows;
-//   bound by arithmetic.
+// Linear layers on vectors (docs/numerics.md 1-3). Lanes run along k: lane l adds the products of
+// k = l, l + kLanes, l + 2 kLanes, ... by F32 fma, one vector of sums for each (row, column)
+// through a whole segment, then one horizontal sum by halves. FP8: sums of a block of 128 start
+// from zero and are promoted lane by lane. BF16 and E4M3 operands are widened exactly; VDPBF16PS is
+// not used: measured on Sapphire Rapids it does 16 products a cycle where fma does 32, takes
+// subnormals for zero, and its rounding is the maker's (there: fma of the odd elements, then of the
+// even). Two ways through the same sums, equal to the bit:
+//
+// - stream, few rows: weights are widened in registers once for each tile; bound by memory.
+// - panel, many rows: a chunk of some columns is widened to F32 once for all; bound by arithmetic.
+//
 // Included after the instruction set's weights_*.h.
 #pragma once
 
