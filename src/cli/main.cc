@@ -20,13 +20,14 @@
 namespace fathom::cli {
 namespace {
 
-[[maybe_unused]] constexpr const char* kRunning = "Running";
+constexpr const char* kRunning = "Running";
 [[maybe_unused]] constexpr const char* kWeights = "Weights";
 [[maybe_unused]] constexpr const char* kMeasuring = "Measuring";
 
 // The commands in the order of `fathom help`, those of one group together. A line is
 // {name, group, summary, add_function}.
 const std::vector<Command> kCommands = {
+    {"score", kRunning, "log-probabilities and perplexity of text or ids", add_score},
     {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
 };
 

@@ -1,0 +1,32 @@
+#include "tokenizer/load_tokenizer.h"
+
+namespace fathom {
+
+namespace {
+constexpr std::string_view kTokenizerJson = "tokenizer.json";
+constexpr std::string_view kTiktokenModel = "tiktoken.model";
+constexpr std::string_view kTokenizerConfig = "tokenizer_config.json";
+}  // namespace
+
+bool has_tokenizer(const ModelFiles& files) { return files.exists(kTokenizerJson) || files.exists(kTiktokenModel); }
+
+Result<Tokenizer> load_tokenizer(const ModelFiles& files) {
+  if (!has_tokenizer(files)) {
+    return invalid_error(files.describe(), " has neither ", kTokenizerJson, " nor ", kTiktokenModel,
+                         "; add the tokenizer of the checkpoint, or give ids in place of text");
+  }
+  const bool json = files.exists(kTokenizerJson);
+  const std::string_view name = json ? kTokenizerJson : kTiktokenModel;
+  const int64_t bytes_max = static_cast<int64_t>(Tokenizer::kFileBytesMax);
+  FATHOM_TRY(const FileBytes file, files.open_small(name, bytes_max));
+  FileBytes config;
+  if (files.exists(kTokenizerConfig)) {
+    FATHOM_TRY(config, files.open_small(kTokenizerConfig, bytes_max));
+  }
+  auto tokenizer = json ? Tokenizer::from_json(file.text(), config.text())
+                        : Tokenizer::from_tiktoken(file.text(), config.text());
+  if (!tokenizer.ok()) return Error{tokenizer.error().code, str_cat(files.path_of(name), ": ", tokenizer.error().message)};
+  return tokenizer;
+}
+
+}  // namespace fathom
