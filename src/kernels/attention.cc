@@ -10,13 +10,17 @@ namespace fathom {
 
 const AttentionTable& attention_kernels(Isa isa) {
   switch (isa) {
-    case Isa::kRef: return ref::kAttention;
+    case Isa::kRef:
+      return ref::kAttention;
 #if defined(__x86_64__)
-    case Isa::kAvx2: return avx2::kAttention;
-    case Isa::kAvx512: return avx512::kAttention;
+    case Isa::kAvx2:
+      return avx2::kAttention;
+    case Isa::kAvx512:
+      return avx512::kAttention;
 #else
     case Isa::kAvx2:
-    case Isa::kAvx512: break;
+    case Isa::kAvx512:
+      break;
 #endif
   }
   FATHOM_CHECK(false, "instruction set ", static_cast<int>(isa), " is not built in");
@@ -37,7 +41,8 @@ AttentionScratch make_scratch(const AttentionShape& shape, bool pairs, int64_t m
   scratch.keys = Buffer<float>(kBlockKeys * units);
   if (pairs) scratch.values = Buffer<float>(kBlockKeys / 2 * std::max(rank, shape.v_head_dim));
   scratch.weights = Buffer<float>(kWeightRows * rank);
-  scratch.q = Buffer<float>(std::max(max_rows * units_of(pairs, shape.qk_head_dim()), kGroupRows * row));
+  scratch.q =
+      Buffer<float>(std::max(max_rows * units_of(pairs, shape.qk_head_dim()), kGroupRows * row));
   for (Buffer<float>* state : {&scratch.m, &scratch.l, &scratch.m_all, &scratch.l_all}) {
     *state = Buffer<float>(max_rows);
   }
@@ -47,16 +52,17 @@ AttentionScratch make_scratch(const AttentionShape& shape, bool pairs, int64_t m
 
 int64_t scratch_bytes(const AttentionScratch& s) {
   // The input of kv_b is counted as its rows in F32.
-  return s.rows.bytes() + s.rows.bytes() + s.units.bytes() + s.expanded.bytes() + s.keys.bytes() + s.values.bytes() +
-         s.weights.bytes() + s.q.bytes() + s.o.bytes() + 4 * s.m.bytes();
+  return s.rows.bytes() + s.rows.bytes() + s.units.bytes() + s.expanded.bytes() + s.keys.bytes() +
+         s.values.bytes() + s.weights.bytes() + s.q.bytes() + s.o.bytes() + 4 * s.m.bytes();
 }
 
 void check_call(const AttentionCall& call) {
   const AttentionShape& shape = call.shape;
   const AttentionShape& room = call.state.shape;
   FATHOM_CHECK(shape.n_heads == room.n_heads && shape.qk_nope_head_dim == room.qk_nope_head_dim &&
-                   shape.qk_rope_head_dim == room.qk_rope_head_dim && shape.v_head_dim == room.v_head_dim &&
-                   shape.kv_lora_rank == room.kv_lora_rank && call.layout.dtype == call.state.layout.dtype,
+                   shape.qk_rope_head_dim == room.qk_rope_head_dim &&
+                   shape.v_head_dim == room.v_head_dim && shape.kv_lora_rank == room.kv_lora_rank &&
+                   call.layout.dtype == call.state.layout.dtype,
                "the workspace was made for another shape");
   FATHOM_CHECK(call.layout.kv_lora_rank == shape.kv_lora_rank &&
                    call.layout.qk_rope_head_dim == shape.qk_rope_head_dim,
@@ -66,16 +72,18 @@ void check_call(const AttentionCall& call) {
                "kv_b [", call.kv_b.n, ", ", call.kv_b.k, "]");
   FATHOM_CHECK(call.compute.pool != nullptr, "attention needs a pool");
   const int n_threads = call.compute.pool->n_threads();
-  FATHOM_CHECK(n_threads <= static_cast<int>(call.state.threads.size()), n_threads, " threads in a workspace for ",
-               call.state.threads.size());
+  FATHOM_CHECK(n_threads <= static_cast<int>(call.state.threads.size()), n_threads,
+               " threads in a workspace for ", call.state.threads.size());
   int64_t n_rows = 0;
   for (const AttentionJob& job : call.jobs) {
     FATHOM_CHECK(job.n_rows >= 0 && job.first_position >= 0 &&
                      job.first_position + job.n_rows <= call.state.max_context,
-                 "positions ", job.first_position, " + ", job.n_rows, " of at most ", call.state.max_context);
+                 "positions ", job.first_position, " + ", job.n_rows, " of at most ",
+                 call.state.max_context);
     n_rows += job.n_rows;
   }
-  FATHOM_CHECK(n_rows <= call.state.max_rows, n_rows, " rows in a workspace for ", call.state.max_rows);
+  FATHOM_CHECK(n_rows <= call.state.max_rows, n_rows, " rows in a workspace for ",
+               call.state.max_rows);
 }
 
 }  // namespace
@@ -85,8 +93,8 @@ AttentionWorkspace::~AttentionWorkspace() = default;
 AttentionWorkspace::AttentionWorkspace(AttentionWorkspace&&) noexcept = default;
 AttentionWorkspace& AttentionWorkspace::operator=(AttentionWorkspace&&) noexcept = default;
 
-AttentionWorkspace::AttentionWorkspace(const AttentionShape& shape, const KvLayout& layout, int64_t max_rows,
-                                       int64_t max_context, int n_threads)
+AttentionWorkspace::AttentionWorkspace(const AttentionShape& shape, const KvLayout& layout,
+                                       int64_t max_rows, int64_t max_context, int n_threads)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.shape = shape;
@@ -107,16 +115,17 @@ AttentionWorkspace::AttentionWorkspace(const AttentionShape& shape, const KvLayo
 
 int64_t AttentionWorkspace::bytes() const {
   if (state_ == nullptr) return 0;
-  int64_t bytes = state_->q_absorbed.bytes() + state_->partial_m.bytes() + state_->partial_l.bytes() +
-                  state_->partial_o.bytes();
+  int64_t bytes = state_->q_absorbed.bytes() + state_->partial_m.bytes() +
+                  state_->partial_l.bytes() + state_->partial_o.bytes();
   for (const AttentionScratch& scratch : state_->threads) bytes += scratch_bytes(scratch);
   return bytes;
 }
 
-void attention(const Compute& compute, const AttentionShape& shape, const KvLayout& layout, const LinearWeight& kv_b,
-               std::span<const AttentionJob> jobs, const float* q, float* o, AttentionWorkspace& workspace) {
-  const AttentionCall call = {compute, attention_kernels(compute.isa), shape, layout, kv_b, jobs, q, o,
-                              workspace.state()};
+void attention(const Compute& compute, const AttentionShape& shape, const KvLayout& layout,
+               const LinearWeight& kv_b, std::span<const AttentionJob> jobs, const float* q,
+               float* o, AttentionWorkspace& workspace) {
+  const AttentionCall call = {
+      compute, attention_kernels(compute.isa), shape, layout, kv_b, jobs, q, o, workspace.state()};
   check_call(call);
   attend_naive(call);
   attend_absorbed(call);

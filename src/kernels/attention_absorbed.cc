@@ -1,10 +1,12 @@
-// The absorbed form: kv_b folds into query and output, and all heads share the latents. Rows are taken in groups of at
-// most kGroupRows, each in three parallel regions:
+// The absorbed form: kv_b folds into query and output, and all heads share the latents. Rows are
+// taken in groups of at most kGroupRows, each in three parallel regions:
 //   1. by head: q~ = W_UK^T q_nope for the group's rows;
-//   2. by (unit, segment, heads): scores and sums over the latents of a segment, one partial result for each row,
+//   2. by (unit, segment, heads): scores and sums over the latents of a segment, one partial result
+//   for each row,
 //      segment and head;
 //   3. by head: partial results merged, segments ascending, then o = W_UV o~.
-// How heads are divided over threads and rows over groups changes no bit: each row and head has its own sums.
+// How heads are divided over threads and rows over groups changes no bit: each row and head has its
+// own sums.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -38,7 +40,8 @@ void read_weights(const AttentionCall& call, int64_t row_begin, int64_t n, float
   }
 }
 
-void absorb_query(const AttentionCall& call, const Group& group, int64_t head, AttentionScratch& scratch) {
+void absorb_query(const AttentionCall& call, const Group& group, int64_t head,
+                  AttentionScratch& scratch) {
   const AttentionShape& shape = call.shape;
   const int64_t rank = shape.kv_lora_rank;
   const int64_t row = rank + shape.qk_rope_head_dim;
@@ -68,7 +71,8 @@ void absorb_query(const AttentionCall& call, const Group& group, int64_t head, A
   const int64_t units = query_units(call);
   for (int64_t i = 0; i < group.n_rows; ++i) {
     float* absorbed = scratch.q.data() + i * row;
-    const float* q = call.q + call.state.rows[static_cast<size_t>(i)].row * q_stride + head * shape.qk_head_dim();
+    const float* q = call.q + call.state.rows[static_cast<size_t>(i)].row * q_stride +
+                     head * shape.qk_head_dim();
     std::copy_n(q + shape.qk_nope_head_dim, shape.qk_rope_head_dim, absorbed + rank);
     float* out = call.state.q_absorbed.data() + (i * shape.n_heads + head) * units;
     if (call.state.pairs()) {
@@ -81,8 +85,8 @@ void absorb_query(const AttentionCall& call, const Group& group, int64_t head, A
 }
 
 // The first n_keys latents of a block as keys and values.
-void pack_block(const AttentionCall& call, const std::byte* block, int64_t n_keys, AttentionScratch& scratch,
-                AttendArgs& args) {
+void pack_block(const AttentionCall& call, const std::byte* block, int64_t n_keys,
+                AttentionScratch& scratch, AttendArgs& args) {
   const int64_t rank = call.shape.kv_lora_rank;
   const int64_t units = query_units(call);
   const float* rows = reinterpret_cast<const float*>(block);
@@ -104,14 +108,15 @@ void pack_block(const AttentionCall& call, const std::byte* block, int64_t n_key
     args.value_stride = row_stride;
     return;
   }
-  call.kernels.interleave(reinterpret_cast<const uint16_t*>(rows), 2 * row_stride, n_keys, rank, scratch.values.data());
+  call.kernels.interleave(reinterpret_cast<const uint16_t*>(rows), 2 * row_stride, n_keys, rank,
+                          scratch.values.data());
   args.values = scratch.values.data();
   args.value_stride = rank;
 }
 
 // One segment for some heads of all rows of a unit.
-void attend_segment(const AttentionCall& call, const AbsorbedUnit& unit, int64_t segment, int64_t head_begin,
-                    int64_t head_end, AttentionScratch& scratch) {
+void attend_segment(const AttentionCall& call, const AbsorbedUnit& unit, int64_t segment,
+                    int64_t head_begin, int64_t head_end, AttentionScratch& scratch) {
   const AttentionShape& shape = call.shape;
   const int64_t rank = shape.kv_lora_rank;
   const int64_t units = query_units(call);
@@ -119,8 +124,11 @@ void attend_segment(const AttentionCall& call, const AbsorbedUnit& unit, int64_t
   const AbsorbedRow* rows = &call.state.rows[static_cast<size_t>(unit.first)];
   const AttentionJob& job = *rows[0].job;
   const int64_t segment_begin = segment * kKvSegmentRows;
-  const int64_t segment_end = std::min(segment_begin + kKvSegmentRows, rows[unit.n - 1].position + 1);
-  const auto partial = [&](const AbsorbedRow& row) { return (row.first_partial + segment) * shape.n_heads + head_begin; };
+  const int64_t segment_end =
+      std::min(segment_begin + kKvSegmentRows, rows[unit.n - 1].position + 1);
+  const auto partial = [&](const AbsorbedRow& row) {
+    return (row.first_partial + segment) * shape.n_heads + head_begin;
+  };
   for (int64_t i = 0; i < unit.n; ++i) {
     if (rows[i].position < segment_begin) continue;
     const int64_t at = partial(rows[i]);
@@ -138,11 +146,13 @@ void attend_segment(const AttentionCall& call, const AbsorbedUnit& unit, int64_t
   args.softmax_scale = shape.softmax_scale;
   args.o_stride = rank;
   for (int64_t begin = segment_begin; begin < segment_end; begin += kBlockKeys) {
-    pack_block(call, job.blocks[begin / kBlockKeys], std::min(kBlockKeys, segment_end - begin), scratch, args);
+    pack_block(call, job.blocks[begin / kBlockKeys], std::min(kBlockKeys, segment_end - begin),
+               scratch, args);
     for (int64_t i = 0; i < unit.n; ++i) {
       if (rows[i].position < begin) continue;
       const int64_t at = partial(rows[i]);
-      args.q = call.state.q_absorbed.data() + ((unit.first + i) * shape.n_heads + head_begin) * units;
+      args.q =
+          call.state.q_absorbed.data() + ((unit.first + i) * shape.n_heads + head_begin) * units;
       args.first_count = rows[i].position + 1 - begin;
       args.m = call.state.partial_m.data() + at;
       args.l = call.state.partial_l.data() + at;
@@ -152,7 +162,8 @@ void attend_segment(const AttentionCall& call, const AbsorbedUnit& unit, int64_t
   }
 }
 
-void finish_head(const AttentionCall& call, const Group& group, int64_t head, AttentionScratch& scratch) {
+void finish_head(const AttentionCall& call, const Group& group, int64_t head,
+                 AttentionScratch& scratch) {
   const AttentionShape& shape = call.shape;
   AttentionWorkspace::State& state = call.state;
   const int64_t rank = shape.kv_lora_rank;
@@ -164,12 +175,13 @@ void finish_head(const AttentionCall& call, const Group& group, int64_t head, At
     const int64_t first = row.first_partial * shape.n_heads + head;
     for (int64_t s = 1; s < row.n_segments; ++s) {
       const int64_t at = first + s * shape.n_heads;
-      call.kernels.merge(&state.partial_m[first], &state.partial_l[first], partial_o(row, 0), state.partial_m[at],
-                         state.partial_l[at], partial_o(row, s), rank);
+      call.kernels.merge(&state.partial_m[first], &state.partial_l[first], partial_o(row, 0),
+                         state.partial_m[at], state.partial_l[at], partial_o(row, s), rank);
     }
     call.kernels.finish(partial_o(row, 0), state.partial_l[first], partial_o(row, 0), rank);
   }
-  const int64_t first_weight = head * (shape.qk_nope_head_dim + shape.v_head_dim) + shape.qk_nope_head_dim;
+  const int64_t first_weight =
+      head * (shape.qk_nope_head_dim + shape.v_head_dim) + shape.qk_nope_head_dim;
   for (int64_t v = 0; v < shape.v_head_dim; v += kWeightRows) {
     const int64_t n = std::min(kWeightRows, shape.v_head_dim - v);
     read_weights(call, first_weight + v, n, scratch.weights.data());
@@ -184,7 +196,8 @@ void finish_head(const AttentionCall& call, const Group& group, int64_t head, At
 // Tasks of the second region: units in turn, each with its segments times its groups of heads.
 void divide(const AttentionCall& call, Group& group) {
   int64_t n_segments = 0;
-  for (int64_t u = 0; u < group.n_units; ++u) n_segments += call.state.units[static_cast<size_t>(u)].n_segments;
+  for (int64_t u = 0; u < group.n_units; ++u)
+    n_segments += call.state.units[static_cast<size_t>(u)].n_segments;
   const int64_t wanted = ceil_div(2 * int64_t{call.compute.pool->n_threads()}, n_segments);
   const int64_t n_heads = call.shape.n_heads;
   group.heads_per_group =
@@ -201,9 +214,12 @@ void divide(const AttentionCall& call, Group& group) {
 void run_group(const AttentionCall& call, Group& group) {
   Pool& pool = *call.compute.pool;
   divide(call, group);
-  const auto scratch = [&](int thread) -> AttentionScratch& { return call.state.threads[static_cast<size_t>(thread)]; };
-  pool.parallel_for(call.shape.n_heads,
-                    [&](int64_t head, int thread) { absorb_query(call, group, head, scratch(thread)); });
+  const auto scratch = [&](int thread) -> AttentionScratch& {
+    return call.state.threads[static_cast<size_t>(thread)];
+  };
+  pool.parallel_for(call.shape.n_heads, [&](int64_t head, int thread) {
+    absorb_query(call, group, head, scratch(thread));
+  });
   pool.parallel_for(group.n_tasks, [&](int64_t task, int thread) {
     int64_t u = group.n_units - 1;
     while (call.state.units[static_cast<size_t>(u)].first_task > task) --u;
@@ -213,8 +229,9 @@ void run_group(const AttentionCall& call, Group& group) {
     attend_segment(call, unit, local / group.n_head_groups, head,
                    std::min(call.shape.n_heads, head + group.heads_per_group), scratch(thread));
   });
-  pool.parallel_for(call.shape.n_heads,
-                    [&](int64_t head, int thread) { finish_head(call, group, head, scratch(thread)); });
+  pool.parallel_for(call.shape.n_heads, [&](int64_t head, int thread) {
+    finish_head(call, group, head, scratch(thread));
+  });
 }
 
 }  // namespace
@@ -239,8 +256,10 @@ void attend_absorbed(const AttentionCall& call) {
       if (group.n_rows == kGroupRows || n_partials + row.n_segments > state.max_partials) flush();
       row.first_partial = n_partials;
       n_partials += row.n_segments;
-      const bool same_unit = group.n_rows > 0 && state.rows[static_cast<size_t>(group.n_rows - 1)].job == &job;
-      if (!same_unit) state.units[static_cast<size_t>(group.n_units++)] = AbsorbedUnit{group.n_rows, 0, 0, 0};
+      const bool same_unit =
+          group.n_rows > 0 && state.rows[static_cast<size_t>(group.n_rows - 1)].job == &job;
+      if (!same_unit)
+        state.units[static_cast<size_t>(group.n_units++)] = AbsorbedUnit{group.n_rows, 0, 0, 0};
       AbsorbedUnit& unit = state.units[static_cast<size_t>(group.n_units - 1)];
       ++unit.n;
       unit.n_segments = row.n_segments;

@@ -1,7 +1,7 @@
-// What attention.cc hands to the kernels of one instruction set: raw pointers and numbers, one thread's work, and the
-// table of those kernels. Operands are "units" of 32 bits: one F32 value, or with `pairs` two BF16 values of
-// neighbouring dimensions (q.k) or neighbouring keys (p.v), the lower one in the lower half; both layouts have the
-// same shape, so that one kernel serves them.
+// What attention.cc hands to the kernels of one instruction set: raw pointers and numbers, one
+// thread's work, and the table of those kernels. Operands are "units" of 32 bits: one F32 value, or
+// with `pairs` two BF16 values of neighbouring dimensions (q.k) or neighbouring keys (p.v), the
+// lower one in the lower half; both layouts have the same shape, so that one kernel serves them.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,17 @@ namespace fathom {
 inline constexpr int64_t kBlockKeys = 64;
 
 // Query rows against one block of at most 64 keys; online softmax updates (m, l, o) of each row.
-// Query i sees the keys [0, clamp(first_count + i * count_step, 0, 64)) of the block and no others, not even as
-// zero times something; a query that sees none is left as it is.
+// Query i sees the keys [0, clamp(first_count + i * count_step, 0, 64)) of the block and no others,
+// not even as zero times something; a query that sees none is left as it is.
 struct AttendArgs {
   bool pairs = false;
   int64_t n_queries = 0;
   const float* q = nullptr;  // [n_queries, q_units], q_stride units from row to row
   int64_t q_stride = 0;
   int64_t q_units = 0;
-  const float* keys = nullptr;    // [q_units, 64]
-  const float* values = nullptr;  // [64 keys, or 32 pairs of keys; v_dims], value_stride units from row to row
+  const float* keys = nullptr;  // [q_units, 64]
+  const float* values =
+      nullptr;  // [64 keys, or 32 pairs of keys; v_dims], value_stride units from row to row
   int64_t value_stride = 0;
   int64_t v_dims = 0;
   int64_t first_count = 0;
@@ -28,7 +29,8 @@ struct AttendArgs {
   float softmax_scale = 0;
   float* m = nullptr;  // [n_queries] largest score so far, -infinity before the first block
   float* l = nullptr;  // [n_queries] sum of exp(score - m)
-  float* o = nullptr;  // [n_queries, v_dims] sum of exp(score - m) * value, o_stride floats from row to row
+  float* o = nullptr;  // [n_queries, v_dims] sum of exp(score - m) * value, o_stride floats from
+                       // row to row
   int64_t o_stride = 0;
 };
 
@@ -55,9 +57,11 @@ struct AttentionTable {
   // y[j] = sum over d of w[j, d] * x[d] for j in [0, n).
   void (*dots)(const float* w, int64_t w_stride, int64_t n, const float* x, int64_t dims, float* y);
   // Rows of units, row_stride apart, to out [n_units, 64]; columns of missing rows are zero.
-  void (*transpose)(const float* rows, int64_t row_stride, int64_t n_rows, int64_t n_units, float* out);
+  void (*transpose)(const float* rows, int64_t row_stride, int64_t n_rows, int64_t n_units,
+                    float* out);
   // Rows of BF16 values to pairs of rows: out [32, n]; missing rows are zero.
-  void (*interleave)(const uint16_t* rows, int64_t row_stride, int64_t n_rows, int64_t n, float* out);
+  void (*interleave)(const uint16_t* rows, int64_t row_stride, int64_t n_rows, int64_t n,
+                     float* out);
   // BF16, ties to even.
   void (*to_bf16)(const float* x, uint16_t* y, int64_t n);
   void (*from_bf16)(const uint16_t* x, float* y, int64_t n);

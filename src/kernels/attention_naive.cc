@@ -1,5 +1,5 @@
-// The naive form: each task takes one head and a range of a job's rows, expands the latents of one block after the
-// other to the head's keys and values, and runs all its rows against the block.
+// The naive form: each task takes one head and a range of a job's rows, expands the latents of one
+// block after the other to the head's keys and values, and runs all its rows against the block.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -37,7 +37,8 @@ struct NaiveTask {
 void pack_queries(const NaiveTask& task, AttendArgs& args) {
   const AttentionShape& shape = task.call.shape;
   const int64_t stride = shape.n_heads * shape.qk_head_dim();
-  const float* q = task.call.q + (task.job.row_begin + task.row_begin) * stride + task.head * shape.qk_head_dim();
+  const float* q = task.call.q + (task.job.row_begin + task.row_begin) * stride +
+                   task.head * shape.qk_head_dim();
   if (!task.call.state.pairs()) {
     args.q = q;
     args.q_stride = stride;
@@ -46,7 +47,8 @@ void pack_queries(const NaiveTask& task, AttendArgs& args) {
   for (int64_t i = 0; i < task.n_rows(); ++i) {
     float* units = task.scratch.q.data() + i * task.qk_units();
     units[task.qk_units() - 1] = 0.0f;
-    task.call.kernels.to_bf16(q + i * stride, reinterpret_cast<uint16_t*>(units), shape.qk_head_dim());
+    task.call.kernels.to_bf16(q + i * stride, reinterpret_cast<uint16_t*>(units),
+                              shape.qk_head_dim());
   }
   args.q = task.scratch.q.data();
   args.q_stride = task.qk_units();
@@ -60,11 +62,12 @@ void expand_block(const NaiveTask& task, const std::byte* block, int64_t n_keys,
   const int64_t nope = shape.qk_nope_head_dim;
   const int64_t row_stride = shape.kv_lora_rank + shape.qk_rope_head_dim;
   read_block(call, block, n_keys, scratch);
-  scratch.latents.begin(n_keys, shape.kv_lora_rank, latent_format(call.layout.dtype, call.kv_b.dtype));
+  scratch.latents.begin(n_keys, shape.kv_lora_rank,
+                        latent_format(call.layout.dtype, call.kv_b.dtype));
   scratch.latents.prepare_rows(call.compute.isa, scratch.rows.data(), row_stride, 0, n_keys);
   const int64_t width = nope + shape.v_head_dim;
-  linear_range(call.compute.isa, scratch.latents, call.kv_b, 0, n_keys, task.head * width, (task.head + 1) * width,
-               scratch.expanded.data(), width);
+  linear_range(call.compute.isa, scratch.latents, call.kv_b, 0, n_keys, task.head * width,
+               (task.head + 1) * width, scratch.expanded.data(), width);
 
   const int64_t units = task.qk_units();
   for (int64_t j = 0; j < n_keys; ++j) {
@@ -92,7 +95,8 @@ void expand_block(const NaiveTask& task, const std::byte* block, int64_t n_keys,
   const int64_t value_row = round_up(shape.v_head_dim, 2);
   auto* halves = reinterpret_cast<uint16_t*>(scratch.expanded.data());
   for (int64_t j = 0; j < n_keys; ++j) {
-    call.kernels.to_bf16(scratch.expanded.data() + j * width + nope, halves + j * value_row, shape.v_head_dim);
+    call.kernels.to_bf16(scratch.expanded.data() + j * width + nope, halves + j * value_row,
+                         shape.v_head_dim);
   }
   call.kernels.interleave(halves, value_row, n_keys, shape.v_head_dim, scratch.values.data());
   args.values = scratch.values.data();
@@ -100,7 +104,8 @@ void expand_block(const NaiveTask& task, const std::byte* block, int64_t n_keys,
 }
 
 // After the last block of a segment: rows from `begin` on take its state into their result.
-void end_segment(const NaiveTask& task, int64_t segment, int64_t begin, float* o, int64_t o_stride) {
+void end_segment(const NaiveTask& task, int64_t segment, int64_t begin, float* o,
+                 int64_t o_stride) {
   AttentionScratch& s = task.scratch;
   const int64_t dims = task.call.shape.v_head_dim;
   for (int64_t i = begin; i < task.n_rows(); ++i) {
@@ -110,7 +115,8 @@ void end_segment(const NaiveTask& task, int64_t segment, int64_t begin, float* o
       s.m_all[i] = s.m[i];
       s.l_all[i] = s.l[i];
     } else {
-      task.call.kernels.merge(&s.m_all[i], &s.l_all[i], o + i * o_stride, s.m[i], s.l[i], part, dims);
+      task.call.kernels.merge(&s.m_all[i], &s.l_all[i], o + i * o_stride, s.m[i], s.l[i], part,
+                              dims);
     }
   }
 }
@@ -119,7 +125,8 @@ void run_task(const NaiveTask& task) {
   const AttentionShape& shape = task.call.shape;
   AttentionScratch& scratch = task.scratch;
   const int64_t o_stride = shape.n_heads * shape.v_head_dim;
-  float* o = task.call.o + (task.job.row_begin + task.row_begin) * o_stride + task.head * shape.v_head_dim;
+  float* o =
+      task.call.o + (task.job.row_begin + task.row_begin) * o_stride + task.head * shape.v_head_dim;
   AttendArgs args;
   args.pairs = task.call.state.pairs();
   args.q_units = task.qk_units();
@@ -134,13 +141,18 @@ void run_task(const NaiveTask& task) {
   const int64_t n_positions = task.first_position() + task.n_rows();
   for (int64_t segment = 0; segment * kKvSegmentRows < n_positions; ++segment) {
     const int64_t segment_end = std::min((segment + 1) * kKvSegmentRows, n_positions);
-    const int64_t segment_row = std::max<int64_t>(0, segment * kKvSegmentRows - task.first_position());
-    std::fill(&scratch.m[0] + segment_row, &scratch.m[0] + task.n_rows(), -std::numeric_limits<float>::infinity());
+    const int64_t segment_row =
+        std::max<int64_t>(0, segment * kKvSegmentRows - task.first_position());
+    std::fill(&scratch.m[0] + segment_row, &scratch.m[0] + task.n_rows(),
+              -std::numeric_limits<float>::infinity());
     std::fill(&scratch.l[0] + segment_row, &scratch.l[0] + task.n_rows(), 0.0f);
-    std::fill(&scratch.o[0] + segment_row * shape.v_head_dim, &scratch.o[0] + task.n_rows() * shape.v_head_dim, 0.0f);
+    std::fill(&scratch.o[0] + segment_row * shape.v_head_dim,
+              &scratch.o[0] + task.n_rows() * shape.v_head_dim, 0.0f);
     for (int64_t begin = segment * kKvSegmentRows; begin < segment_end; begin += kBlockKeys) {
-      expand_block(task, task.job.blocks[begin / kBlockKeys], std::min(kBlockKeys, segment_end - begin), args);
-      const int64_t first = std::max<int64_t>(0, begin - task.first_position());  // earlier rows end before the block
+      expand_block(task, task.job.blocks[begin / kBlockKeys],
+                   std::min(kBlockKeys, segment_end - begin), args);
+      const int64_t first =
+          std::max<int64_t>(0, begin - task.first_position());  // earlier rows end before the block
       args.n_queries = task.n_rows() - first;
       args.q = queries + first * args.q_stride;
       args.first_count = task.first_position() + first - begin + 1;
@@ -152,7 +164,8 @@ void run_task(const NaiveTask& task) {
     end_segment(task, segment, segment_row, o, o_stride);
   }
   for (int64_t i = 0; i < task.n_rows(); ++i) {
-    task.call.kernels.finish(o + i * o_stride, scratch.l_all[i], o + i * o_stride, shape.v_head_dim);
+    task.call.kernels.finish(o + i * o_stride, scratch.l_all[i], o + i * o_stride,
+                             shape.v_head_dim);
   }
 }
 
@@ -160,15 +173,14 @@ void run_task(const NaiveTask& task) {
 
 void attend_naive(const AttentionCall& call) {
   const int64_t n_heads = call.shape.n_heads;
-  int64_t n_rows = 0;
   int64_t n_jobs = 0;
   for (const AttentionJob& job : call.jobs) {
     if (job.absorbed || job.n_rows == 0) continue;
-    n_rows += job.n_rows;
     ++n_jobs;
   }
   if (n_jobs == 0) return;
-  // Row ranges only where heads alone do not keep the threads busy: each range expands its blocks again.
+  // Row ranges only where heads alone do not keep the threads busy: each range expands its blocks
+  // again.
   const int n_threads = call.compute.pool->n_threads();
   const int64_t wanted = ceil_div(2 * int64_t{n_threads}, n_jobs * n_heads);
   const auto ranges_of = [&](const AttentionJob& job) {
@@ -202,7 +214,8 @@ void attend_naive(const AttentionCall& call) {
     const int64_t row_begin = std::min(job->n_rows, local % n_ranges * range_rows);
     const int64_t row_end = std::min(job->n_rows, row_begin + range_rows);
     if (row_begin == row_end) return;
-    run_task({call, *job, local / n_ranges, row_begin, row_end, call.state.threads[static_cast<size_t>(thread)]});
+    run_task({call, *job, local / n_ranges, row_begin, row_end,
+              call.state.threads[static_cast<size_t>(thread)]});
   });
 }
 

@@ -1,5 +1,5 @@
-// What the two forms of attention share: the scratch of one thread, the call's arguments in one place, and packing of
-// a block of the cache. Internal to kernels/attention*.cc.
+// What the two forms of attention share: the scratch of one thread, the call's arguments in one
+// place, and packing of a block of the cache. Internal to kernels/attention*.cc.
 #pragma once
 
 #include <vector>
@@ -14,9 +14,11 @@ static_assert(kBlockKeys == kKvBlockRows);
 
 const AttentionTable& attention_kernels(Isa isa);
 
-// Rows of weights made F32 at a time in the absorbed form: small enough to stay in the nearest cache.
+// Rows of weights made F32 at a time in the absorbed form: small enough to stay in the nearest
+// cache.
 inline constexpr int64_t kWeightRows = 16;
-// Query rows that the absorbed form takes at once, and partial results (rows times segments) it holds.
+// Query rows that the absorbed form takes at once, and partial results (rows times segments) it
+// holds.
 inline constexpr int64_t kGroupRows = 16;
 inline constexpr int64_t kGroupPartials = 32;
 
@@ -24,22 +26,24 @@ inline constexpr int64_t kGroupPartials = 32;
 inline int64_t units_of(bool pairs, int64_t n) { return pairs ? ceil_div(n, 2) : n; }
 
 struct AttentionScratch {
-  LinearInput latents;      // of one block, the input of kv_b
-  Buffer<float> rows;       // one block of cache rows as F32 [64, kv_lora_rank + rope]
-  Buffer<float> units;      // rows of operands before they are transposed [64, units]
-  Buffer<float> expanded;   // naive: [64, nope + v]
-  Buffer<float> keys;       // [units, 64]
-  Buffer<float> values;     // pairs of keys [32, dims]
-  Buffer<float> weights;    // absorbed: [kWeightRows, kv_lora_rank]
-  Buffer<float> q;          // naive: the queries' units [max_rows, units]; absorbed: q~ of a head [kGroupRows, dims]
-  Buffer<float> m, l, o;    // naive: state of the current segment [max_rows], [max_rows], [max_rows, v]
+  LinearInput latents;     // of one block, the input of kv_b
+  Buffer<float> rows;      // one block of cache rows as F32 [64, kv_lora_rank + rope]
+  Buffer<float> units;     // rows of operands before they are transposed [64, units]
+  Buffer<float> expanded;  // naive: [64, nope + v]
+  Buffer<float> keys;      // [units, 64]
+  Buffer<float> values;    // pairs of keys [32, dims]
+  Buffer<float> weights;   // absorbed: [kWeightRows, kv_lora_rank]
+  Buffer<float>
+      q;  // naive: the queries' units [max_rows, units]; absorbed: q~ of a head [kGroupRows, dims]
+  Buffer<float> m, l,
+      o;  // naive: state of the current segment [max_rows], [max_rows], [max_rows, v]
   Buffer<float> m_all, l_all;  // naive: state of the segments before; its o is the result's memory
 };
 
 // One row of the absorbed form in the group being computed.
 struct AbsorbedRow {
   const AttentionJob* job = nullptr;
-  int64_t row = 0;       // of q and o
+  int64_t row = 0;  // of q and o
   int64_t position = 0;
   int64_t n_segments = 0;
   int64_t first_partial = 0;
@@ -62,9 +66,9 @@ struct AttentionWorkspace::State {
   std::vector<int64_t> task_begin;  // naive: the first task of each job
   std::vector<AbsorbedRow> rows;
   std::vector<AbsorbedUnit> units;
-  Buffer<float> q_absorbed;               // [kGroupRows, n_heads, units of kv_lora_rank + rope]
-  Buffer<float> partial_m, partial_l;     // [max_partials, n_heads]
-  Buffer<float> partial_o;                // [max_partials, n_heads, kv_lora_rank]
+  Buffer<float> q_absorbed;            // [kGroupRows, n_heads, units of kv_lora_rank + rope]
+  Buffer<float> partial_m, partial_l;  // [max_partials, n_heads]
+  Buffer<float> partial_o;             // [max_partials, n_heads, kv_lora_rank]
 
   bool pairs() const { return layout.dtype != KvDtype::kF32; }
 };
@@ -81,9 +85,10 @@ struct AttentionCall {
   AttentionWorkspace::State& state;
 };
 
-// Rows [0, n_rows) of a block as F32: latents to scratch.rows at stride kv_lora_rank + qk_rope_head_dim, the rope key
-// behind each.
-void read_block(const AttentionCall& call, const std::byte* block, int64_t n_rows, AttentionScratch& scratch);
+// Rows [0, n_rows) of a block as F32: latents to scratch.rows at stride kv_lora_rank +
+// qk_rope_head_dim, the rope key behind each.
+void read_block(const AttentionCall& call, const std::byte* block, int64_t n_rows,
+                AttentionScratch& scratch);
 
 void attend_naive(const AttentionCall& call);
 void attend_absorbed(const AttentionCall& call);

@@ -16,13 +16,17 @@ constexpr int64_t kParallelValues = 32768;
 
 const ElementwiseTable& table(Isa isa) {
   switch (isa) {
-    case Isa::kRef: return ref::kElementwise;
+    case Isa::kRef:
+      return ref::kElementwise;
 #if defined(__x86_64__)
-    case Isa::kAvx2: return avx2::kElementwise;
-    case Isa::kAvx512: return avx512::kElementwise;
+    case Isa::kAvx2:
+      return avx2::kElementwise;
+    case Isa::kAvx512:
+      return avx512::kElementwise;
 #else
     case Isa::kAvx2:
-    case Isa::kAvx512: break;
+    case Isa::kAvx512:
+      break;
 #endif
   }
   FATHOM_CHECK(false, "instruction set ", static_cast<int>(isa), " is not built in");
@@ -31,9 +35,10 @@ const ElementwiseTable& table(Isa isa) {
 
 }  // namespace
 
-void rms_norm(const Compute& compute, const float* x, int64_t ldx, const float* weight, float eps, float* y, int64_t ldy,
-              int64_t m, int64_t n) {
-  FATHOM_CHECK(m >= 0 && n > 0 && ldx >= n && ldy >= n, "m ", m, ", n ", n, ", ldx ", ldx, ", ldy ", ldy);
+void rms_norm(const Compute& compute, const float* x, int64_t ldx, const float* weight, float eps,
+              float* y, int64_t ldy, int64_t m, int64_t n) {
+  FATHOM_CHECK(m >= 0 && n > 0 && ldx >= n && ldy >= n, "m ", m, ", n ", n, ", ldx ", ldx, ", ldy ",
+               ldy);
   const auto row_function = table(compute.isa).rms_norm_row;
   const auto row = [&](int64_t t) { row_function(x + t * ldx, weight, eps, y + t * ldy, n); };
   if (compute.pool == nullptr || compute.pool->n_threads() == 1 || m * n < kParallelValues) {
@@ -58,10 +63,12 @@ void add_in_place(const Compute& compute, float* x, const float* y, int64_t n) {
   });
 }
 
-void axpy_row(Isa isa, float weight, const float* x, float* y, int64_t n) { table(isa).axpy(weight, x, y, n); }
+void axpy_row(Isa isa, float weight, const float* x, float* y, int64_t n) {
+  table(isa).axpy(weight, x, y, n);
+}
 
-void rope_row(Isa isa, float* x, int64_t n_heads, int64_t head_stride, int64_t dim, const float* cos, const float* sin,
-              bool interleaved) {
+void rope_row(Isa isa, float* x, int64_t n_heads, int64_t head_stride, int64_t dim,
+              const float* cos, const float* sin, bool interleaved) {
   FATHOM_CHECK(dim % 2 == 0, "dim ", dim);
   const auto rope = table(isa).rope;
   for (int64_t h = 0; h < n_heads; ++h) rope(x + h * head_stride, dim, cos, sin, interleaved);

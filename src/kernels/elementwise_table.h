@@ -1,5 +1,5 @@
-// The row functions behind elementwise.h, one table for each instruction set: single-threaded, raw pointers.
-// Arguments as in elementwise.h.
+// The row functions behind elementwise.h, one table for each instruction set: single-threaded, raw
+// pointers. Arguments as in elementwise.h.
 #pragma once
 
 #include <cstdint>

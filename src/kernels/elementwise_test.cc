@@ -1,5 +1,6 @@
-// Goal: every set of instructions computes the formulas of elementwise.h, and where they consist of correctly rounded
-// operations only, the same bits. Method: formulas in double; sizes around the lanes, in place, unaligned.
+// Goal: every set of instructions computes the formulas of elementwise.h, and where they consist of
+// correctly rounded operations only, the same bits. Method: formulas in double; sizes around the
+// lanes, in place, unaligned.
 #include "kernels/elementwise.h"
 
 #include <gtest/gtest.h>
@@ -28,11 +29,13 @@ std::vector<float> random_values(int64_t n, uint32_t seed, float deviation = 1.0
   return values;
 }
 
-// Runs function(out) with out at an odd address inside guards, and checks that the guards are untouched.
+// Runs function(out) with out at an odd address inside guards, and checks that the guards are
+// untouched.
 template <typename F>
 std::vector<float> guarded(int64_t n, const std::vector<float>& initial, const F& function) {
   std::vector<float> memory(static_cast<size_t>(n + 40), 12345.0f);
-  std::copy_n(initial.begin(), std::min<size_t>(initial.size(), static_cast<size_t>(n)), memory.begin() + 17);
+  std::copy_n(initial.begin(), std::min<size_t>(initial.size(), static_cast<size_t>(n)),
+              memory.begin() + 17);
   function(memory.data() + 17);
   for (size_t i = 0; i < memory.size(); ++i) {
     if (i >= 17 && i < static_cast<size_t>(17 + n)) continue;
@@ -64,7 +67,8 @@ TEST(Elementwise, RmsNorm) {
       for (size_t i = 0; i < x.size(); ++i) {
         const double want = static_cast<double>(x[i]) / rms * static_cast<double>(weight[i]);
         // n / lanes roundings of a sum of positive terms, halved by the root, and five more.
-        EXPECT_NEAR(y[i], want, (static_cast<double>(n) / 32 + 5) * 0x1p-24 * std::fabs(want)) << isa_name(isa);
+        EXPECT_NEAR(y[i], want, (static_cast<double>(n) / 32 + 5) * 0x1p-24 * std::fabs(want))
+            << isa_name(isa);
       }
     }
   }
@@ -79,7 +83,8 @@ TEST(Elementwise, RmsNormOfManyRowsIsThatOfEach) {
     std::vector<float> alone(x.size());
     Pool one(1);
     for (int64_t t = 0; t < m; ++t) {
-      rms_norm({isa, &one}, x.data() + t * n, n, weight.data(), 1e-6f, alone.data() + t * n, n, 1, n);
+      rms_norm({isa, &one}, x.data() + t * n, n, weight.data(), 1e-6f, alone.data() + t * n, n, 1,
+               n);
     }
     for (int n_threads : {1, 2, 3}) {
       Pool pool(n_threads);
@@ -96,9 +101,11 @@ TEST(Elementwise, AddAndAxpyAreExactOperations) {
     for (int64_t n : {int64_t{1}, int64_t{9}, int64_t{17}, int64_t{100'001}}) {
       const std::vector<float> x = random_values(n, 5);
       const std::vector<float> y = random_values(n, 6);
-      const std::vector<float> sum =
-          guarded(n, x, [&](float* out) { add_in_place({isa, &pool}, out, y.data(), n); });
-      const std::vector<float> axpy = guarded(n, x, [&](float* out) { axpy_row(isa, 0.3f, y.data(), out, n); });
+      const std::vector<float> sum = guarded(n, x, [&](float* out) {
+        add_in_place({isa, &pool}, out, y.data(), n);
+      });
+      const std::vector<float> axpy =
+          guarded(n, x, [&](float* out) { axpy_row(isa, 0.3f, y.data(), out, n); });
       for (size_t i = 0; i < x.size(); ++i) {
         ASSERT_EQ(sum[i], x[i] + y[i]);
         ASSERT_EQ(axpy[i], std::fma(0.3f, y[i], x[i]));
@@ -123,15 +130,19 @@ TEST(Elementwise, RopeRotatesPairs) {
         });
         for (int64_t h = 0; h < 3; ++h) {
           for (int64_t i = dim; i < stride; ++i) {
-            ASSERT_EQ(y[static_cast<size_t>(h * stride + i)], x[static_cast<size_t>(h * stride + i)]);
+            ASSERT_EQ(y[static_cast<size_t>(h * stride + i)],
+                      x[static_cast<size_t>(h * stride + i)]);
           }
           for (int64_t j = 0; j < dim / 2; ++j) {
             const size_t first = static_cast<size_t>(h * stride + (interleaved ? 2 * j : j));
-            const size_t second = static_cast<size_t>(h * stride + (interleaved ? 2 * j + 1 : j + dim / 2));
+            const size_t second =
+                static_cast<size_t>(h * stride + (interleaved ? 2 * j + 1 : j + dim / 2));
             const float c = cos[static_cast<size_t>(j)];
             const float s = sin[static_cast<size_t>(j)];
-            ASSERT_EQ(y[first], x[first] * c - x[second] * s) << isa_name(isa) << " dim " << dim << " pair " << j;
-            ASSERT_EQ(y[second], x[first] * s + x[second] * c) << isa_name(isa) << " dim " << dim << " pair " << j;
+            ASSERT_EQ(y[first], x[first] * c - x[second] * s)
+                << isa_name(isa) << " dim " << dim << " pair " << j;
+            ASSERT_EQ(y[second], x[first] * s + x[second] * c)
+                << isa_name(isa) << " dim " << dim << " pair " << j;
           }
         }
       }
@@ -142,8 +153,8 @@ TEST(Elementwise, RopeRotatesPairs) {
 // Values over the whole range of the exponential, and the special ones.
 std::vector<float> hostile_values() {
   std::vector<float> values = random_values(4001, 8, 40.0f);
-  for (float v : {0.0f, -0.0f, 87.33654f, -87.33654f, -87.33655f, 88.0f, 88.722f, 88.723f, 89.0f, 104.0f, -104.0f, 1e30f,
-                  -1e30f, kInfinity, -kInfinity, 1e-40f}) {
+  for (float v : {0.0f, -0.0f, 87.33654f, -87.33654f, -87.33655f, 88.0f, 88.722f, 88.723f, 89.0f,
+                  104.0f, -104.0f, 1e30f, -1e30f, kInfinity, -kInfinity, 1e-40f}) {
     values.push_back(v);
     values.push_back(-v);
   }
@@ -155,9 +166,12 @@ TEST(Elementwise, SigmoidAndSiluHaveTheSameBitsOnEverySet) {
   const int64_t n = static_cast<int64_t>(x.size());
   const std::vector<float> up = random_values(n, 9);
   for (Isa isa : available_isas()) {
-    const std::vector<float> sigmoid = guarded(n, {}, [&](float* out) { sigmoid_row(isa, x.data(), out, n); });
-    const std::vector<float> silu = guarded(n, {}, [&](float* out) { silu_mul_row(isa, x.data(), up.data(), out, n); });
-    const std::vector<float> in_place = guarded(n, x, [&](float* out) { silu_mul_row(isa, out, up.data(), out, n); });
+    const std::vector<float> sigmoid =
+        guarded(n, {}, [&](float* out) { sigmoid_row(isa, x.data(), out, n); });
+    const std::vector<float> silu =
+        guarded(n, {}, [&](float* out) { silu_mul_row(isa, x.data(), up.data(), out, n); });
+    const std::vector<float> in_place =
+        guarded(n, x, [&](float* out) { silu_mul_row(isa, out, up.data(), out, n); });
     for (size_t i = 0; i < x.size(); ++i) {
       ASSERT_EQ(std::bit_cast<uint32_t>(sigmoid[i]), std::bit_cast<uint32_t>(sigmoid_f32(x[i])))
           << isa_name(isa) << " " << x[i];
@@ -180,13 +194,16 @@ TEST(Elementwise, SoftmaxAndLogSumExp) {
       for (float v : x) max = std::max(max, static_cast<double>(v));
       double sum = 0.0;
       for (float v : x) sum += std::exp(static_cast<double>(v) - max);
-      const std::vector<float> y = guarded(n, x, [&](float* out) { softmax_row(isa, out, out, n); });
+      const std::vector<float> y =
+          guarded(n, x, [&](float* out) { softmax_row(isa, out, out, n); });
       for (size_t i = 0; i < x.size(); ++i) {
         const double want = std::exp(static_cast<double>(x[i]) - max) / sum;
-        // x - max is rounded: up to 2^-24 * 40 in the exponent; exp_f32 below 2^-23; the sum and the quotient.
+        // x - max is rounded: up to 2^-24 * 40 in the exponent; exp_f32 below 2^-23; the sum and
+        // the quotient.
         EXPECT_NEAR(y[i], want, 1e-5 * want + 1e-37) << isa_name(isa) << " " << n;
       }
-      EXPECT_NEAR(log_sum_exp_row(isa, x.data(), n), max + std::log(sum), 1e-5) << isa_name(isa) << " " << n;
+      EXPECT_NEAR(log_sum_exp_row(isa, x.data(), n), max + std::log(sum), 1e-5)
+          << isa_name(isa) << " " << n;
     }
   }
 }

@@ -1,11 +1,13 @@
-// The numbers of exp_f32, shared by its scalar (math.cc) and vector (x86/vec_*.h) forms so that both do the same
-// operations on the same constants. Constants only: this header also enters the files of one instruction set.
+// The numbers of exp_f32, shared by its scalar (math.cc) and vector (x86/vec_*.h) forms so that
+// both do the same operations on the same constants. Constants only: this header also enters the
+// files of one instruction set.
 //
 //   n = round(x / ln 2), ties to even;  r = fma(-n, kLn2Low, fma(-n, kLn2High, x))
-//   q = c0 + c1 r + ... + c4 r^4 by fma, highest first;  p = 1 + fma(q, r * r, r);  exp(x) = p * 2^n
+//   q = c0 + c1 r + ... + c4 r^4 by fma, highest first;  p = 1 + fma(q, r * r, r);  exp(x) = p *
+//   2^n
 //
-// c0..c4 interpolate (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of |r| <= 0.3466: error of the polynomial 1.1e-8
-// of the result, less than a fifth of the F32 rounding.
+// c0..c4 interpolate (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of |r| <= 0.3466: error of the
+// polynomial 1.1e-8 of the result, less than a fifth of the F32 rounding.
 #pragma once
 
 namespace fathom::exp_constants {

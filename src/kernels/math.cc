@@ -1,5 +1,5 @@
-// Doubles: reduction to a small argument in two doubles, then a polynomial. std::fma is exactly rounded by
-// definition, so it is the same on every machine; nothing else of libm is used.
+// Doubles: reduction to a small argument in two doubles, then a polynomial. std::fma is exactly
+// rounded by definition, so it is the same on every machine; nothing else of libm is used.
 #include "kernels/math.h"
 
 #include <bit>
@@ -25,7 +25,9 @@ constexpr double kLn2Low = 0x1.ef35793c76730p-45;
 
 // Ties to even, |x| < 2^51.
 double round_to_integer(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
-double power_of_two(int64_t n) { return std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52); }
+double power_of_two(int64_t n) {
+  return std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52);
+}
 
 template <size_t N>
 double polynomial(const double (&c)[N], double x) {
@@ -37,10 +39,10 @@ double polynomial(const double (&c)[N], double x) {
 // exp(x + x_low), |x_low| tiny beside 1.
 double exp_pair(double x, double x_low) {
   // (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of |r| <= 0.3466.
-  static constexpr double kC[] = {0x1.0000000000000p-1,  0x1.5555555555555p-3,  0x1.5555555555557p-5,
-                                  0x1.1111111111111p-7,  0x1.6c16c16c15a69p-10, 0x1.a01a01a0196adp-13,
-                                  0x1.a01a01a9e935ep-16, 0x1.71de3a5aa78a7p-19, 0x1.27e4d41a5ca90p-22,
-                                  0x1.ae642c83e9462p-26, 0x1.1f7f25b04b0d4p-29, 0x1.61bfa83dd7873p-33};
+  static constexpr double kC[] = {
+      0x1.0000000000000p-1,  0x1.5555555555555p-3,  0x1.5555555555557p-5,  0x1.1111111111111p-7,
+      0x1.6c16c16c15a69p-10, 0x1.a01a01a0196adp-13, 0x1.a01a01a9e935ep-16, 0x1.71de3a5aa78a7p-19,
+      0x1.27e4d41a5ca90p-22, 0x1.ae642c83e9462p-26, 0x1.1f7f25b04b0d4p-29, 0x1.61bfa83dd7873p-33};
   const double n = round_to_integer(x * kInvLn2);
   const double reduced = x - n * kLn2High;
   const double r = std::fma(-n, kLn2Low, reduced);
@@ -52,7 +54,8 @@ double exp_pair(double x, double x_low) {
   return p * power_of_two(exponent / 2) * power_of_two(exponent - exponent / 2);
 }
 
-// log(x) for finite x > 0: m = x / 2^k in [sqrt(1/2), sqrt(2)), s = (m - 1) / (m + 1), log m = 2 atanh(s).
+// log(x) for finite x > 0: m = x / 2^k in [sqrt(1/2), sqrt(2)), s = (m - 1) / (m + 1), log m = 2
+// atanh(s).
 Pair log_pair(double x) {
   // atanh(s) = s + s^3 (1/3 + s^2/5 + ...), s^2 < 0.0295.
   static constexpr double kC[] = {1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11, 1.0 / 13,
@@ -63,7 +66,8 @@ Pair log_pair(double x) {
     k = -54;
   }
   const uint64_t bits = std::bit_cast<uint64_t>(x);
-  // Adding the distance from sqrt(1/2) to 1 carries into the exponent exactly when the mantissa is sqrt(2) or more.
+  // Adding the distance from sqrt(1/2) to 1 carries into the exponent exactly when the mantissa is
+  // sqrt(2) or more.
   const uint64_t shifted = bits + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
   const int64_t exponent = static_cast<int64_t>(shifted >> 52) - 1023;
   k += exponent;
@@ -84,8 +88,8 @@ Pair log_pair(double x) {
   return {hi, (sum - hi) + low};
 }
 
-// x - n pi/2 for |x| <= 2^27 or so; the first product is exact inside the fma because n * kPiHalf1 and x are both
-// multiples of 2^-53 (2^-52 beyond 1) and their difference is below 1.
+// x - n pi/2 for |x| <= 2^27 or so; the first product is exact inside the fma because n * kPiHalf1
+// and x are both multiples of 2^-53 (2^-52 beyond 1) and their difference is below 1.
 struct Reduced {
   Pair r;
   int64_t quadrant;
@@ -105,8 +109,13 @@ Reduced reduce_angle(double x) {
 }
 
 double sin_reduced(Pair r) {
-  static constexpr double kC[] = {-1.0 / 6,           1.0 / 120,           -1.0 / 5040,          1.0 / 362880,
-                                  -1.0 / 39916800,    1.0 / 6227020800.0,  -1.0 / 1307674368000.0,
+  static constexpr double kC[] = {-1.0 / 6,
+                                  1.0 / 120,
+                                  -1.0 / 5040,
+                                  1.0 / 362880,
+                                  -1.0 / 39916800,
+                                  1.0 / 6227020800.0,
+                                  -1.0 / 1307674368000.0,
                                   1.0 / 355687428096000.0};
   const double z = r.hi * r.hi;
   return r.hi + std::fma(r.hi * z, polynomial(kC, z), std::fma(-0.5 * z, r.lo, r.lo));
@@ -158,10 +167,18 @@ void sin_cos_f64(double x, double* sin, double* cos) {
   const double s = sin_reduced(reduced.r);
   const double c = cos_reduced(reduced.r);
   switch (reduced.quadrant & 3) {
-    case 0: *sin = s, *cos = c; break;
-    case 1: *sin = c, *cos = -s; break;
-    case 2: *sin = -s, *cos = -c; break;
-    default: *sin = -c, *cos = s; break;
+    case 0:
+      *sin = s, *cos = c;
+      break;
+    case 1:
+      *sin = c, *cos = -s;
+      break;
+    case 2:
+      *sin = -s, *cos = -c;
+      break;
+    default:
+      *sin = -c, *cos = s;
+      break;
   }
 }
 
@@ -179,7 +196,9 @@ float exp_f32(float x) {
   const float p = 1.0f + std::fma(q, r * r, r);
   const int32_t exponent = static_cast<int32_t>(n);
   const int32_t half = exponent >> 1;
-  const auto power = [](int32_t e) { return std::bit_cast<float>(static_cast<uint32_t>(e + 127) << 23); };
+  const auto power = [](int32_t e) {
+    return std::bit_cast<float>(static_cast<uint32_t>(e + 127) << 23);
+  };
   return p * power(half) * power(exponent - half);
 }
 

@@ -1,5 +1,5 @@
-// Goal: our elementary functions are as accurate as kernels/math.h says. Method: against long double libm, errors
-// counted in units of the last place of the result.
+// Goal: our elementary functions are as accurate as kernels/math.h says. Method: against long
+// double libm, errors counted in units of the last place of the result.
 #include "kernels/math.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 double ulps(double got, long double want) {
   const double near = static_cast<double>(want);
   const double ulp = std::nextafter(std::fabs(near), kInfinity) - std::fabs(near);
-  return static_cast<double>(std::fabs(static_cast<long double>(got) - want) / static_cast<long double>(ulp));
+  return static_cast<double>(std::fabs(static_cast<long double>(got) - want) /
+                             static_cast<long double>(ulp));
 }
 
 TEST(Math, Exp) {
@@ -58,7 +59,9 @@ TEST(Math, Pow) {
   for (int i = 0; i < 200'000; ++i) {
     const double x = base(random);
     const double y = exponent(random);
-    ASSERT_LT(ulps(pow_f64(x, y), std::pow(static_cast<long double>(x), static_cast<long double>(y))), 1.0)
+    ASSERT_LT(
+        ulps(pow_f64(x, y), std::pow(static_cast<long double>(x), static_cast<long double>(y))),
+        1.0)
         << x << " ^ " << y;
   }
   for (int j = 0; j < 32; ++j) {  // the frequencies of the rotary embedding
@@ -79,10 +82,13 @@ TEST(Math, SinAndCos) {
   for (int i = 0; i < 200'000; ++i) {
     // Every third near a multiple of pi/2, where one of the two is tiny.
     const double n = std::nearbyint(wide(random) / 1.5707963267948966);
-    const double x = i % 3 == 0 ? wide(random) : i % 3 == 1 ? narrow(random) : n * 1.5707963267948966;
+    const double x = i % 3 == 0   ? wide(random)
+                     : i % 3 == 1 ? narrow(random)
+                                  : n * 1.5707963267948966;
     sin_cos_f64(x, &s, &c);
     ASSERT_NEAR(s * s + c * c, 1.0, 4e-16) << x;
-    // long double's own reduction is exact to about 2^-64 of x: tiny results are compared absolutely.
+    // long double's own reduction is exact to about 2^-64 of x: tiny results are compared
+    // absolutely.
     const long double want_sin = std::sin(static_cast<long double>(x));
     const long double want_cos = std::cos(static_cast<long double>(x));
     if (std::fabs(want_sin) > 1e-3L) {
@@ -112,7 +118,8 @@ TEST(Math, ExpOfFloats) {
   EXPECT_EQ(exp_f32(-87.34f), 0.0f);
   EXPECT_EQ(exp_f32(-std::numeric_limits<float>::infinity()), 0.0f);
   EXPECT_EQ(exp_f32(88.73f), std::numeric_limits<float>::infinity());
-  EXPECT_EQ(exp_f32(std::numeric_limits<float>::infinity()), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(exp_f32(std::numeric_limits<float>::infinity()),
+            std::numeric_limits<float>::infinity());
   EXPECT_TRUE(std::isnan(exp_f32(std::nanf(""))));
 }
 

@@ -1,4 +1,5 @@
-// The attention kernels as the formulas say, sums in double within a block, states in F32 between blocks.
+// The attention kernels as the formulas say, sums in double within a block, states in F32 between
+// blocks.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -14,7 +15,9 @@ namespace {
 
 // The two BF16 values of a unit.
 float low_half(float unit) { return std::bit_cast<float>(std::bit_cast<uint32_t>(unit) << 16); }
-float high_half(float unit) { return std::bit_cast<float>(std::bit_cast<uint32_t>(unit) & 0xffff0000u); }
+float high_half(float unit) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(unit) & 0xffff0000u);
+}
 
 double product(float a, float b) { return static_cast<double>(a) * static_cast<double>(b); }
 
@@ -61,7 +64,8 @@ void attend_query(const AttendArgs& args, int64_t i, int64_t n_keys) {
 
 void attend(const AttendArgs& args) {
   for (int64_t i = 0; i < args.n_queries; ++i) {
-    const int64_t n_keys = std::clamp<int64_t>(args.first_count + i * args.count_step, 0, kBlockKeys);
+    const int64_t n_keys =
+        std::clamp<int64_t>(args.first_count + i * args.count_step, 0, kBlockKeys);
     if (n_keys > 0) attend_query(args, i, n_keys);
   }
 }
@@ -72,7 +76,8 @@ void merge(float* m, float* l, float* o, float m2, float l2, const float* o2, in
   const float c2 = exp_f32(m2 - m_new);
   *m = m_new;
   *l = static_cast<float>(product(*l, c1) + product(l2, c2));
-  for (int64_t d = 0; d < dims; ++d) o[d] = static_cast<float>(product(o[d], c1) + product(o2[d], c2));
+  for (int64_t d = 0; d < dims; ++d)
+    o[d] = static_cast<float>(product(o[d], c1) + product(o2[d], c2));
 }
 
 void finish(const float* o, float l, float* y, int64_t dims) {
@@ -101,7 +106,8 @@ void dots(const float* w, int64_t w_stride, int64_t n, const float* x, int64_t d
 
 void transpose(const float* rows, int64_t row_stride, int64_t n_rows, int64_t n_units, float* out) {
   for (int64_t u = 0; u < n_units; ++u) {
-    for (int64_t j = 0; j < kBlockKeys; ++j) out[u * kBlockKeys + j] = j < n_rows ? rows[j * row_stride + u] : 0.0f;
+    for (int64_t j = 0; j < kBlockKeys; ++j)
+      out[u * kBlockKeys + j] = j < n_rows ? rows[j * row_stride + u] : 0.0f;
   }
 }
 
@@ -133,7 +139,7 @@ void from_e4m3(const uint8_t* x, const char* scales, float* y, int64_t n) {
 
 }  // namespace
 
-const AttentionTable kAttention = {attend, merge,     finish,     accumulate, dots,
-                                   transpose, interleave, to_bf16, from_bf16, from_e4m3};
+const AttentionTable kAttention = {attend,    merge,      finish,  accumulate, dots,
+                                   transpose, interleave, to_bf16, from_bf16,  from_e4m3};
 
 }  // namespace fathom::ref

@@ -11,7 +11,8 @@ namespace {
 void rms_norm_row(const float* x, const float* weight, float eps, float* y, int64_t n) {
   double sum_sq = 0.0;
   for (int64_t i = 0; i < n; ++i) sum_sq += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  const double inv_rms = 1.0 / std::sqrt(sum_sq / static_cast<double>(n) + static_cast<double>(eps));
+  const double inv_rms =
+      1.0 / std::sqrt(sum_sq / static_cast<double>(n) + static_cast<double>(eps));
   for (int64_t i = 0; i < n; ++i) {
     y[i] = static_cast<float>(static_cast<double>(x[i]) * inv_rms * static_cast<double>(weight[i]));
   }
@@ -59,6 +60,7 @@ void softmax(const float* x, float* y, int64_t n) {
 
 }  // namespace
 
-const ElementwiseTable kElementwise = {rms_norm_row, add, axpy, rope, sigmoid, silu_mul, softmax, sum_exp};
+const ElementwiseTable kElementwise = {rms_norm_row, add,      axpy,    rope,
+                                       sigmoid,      silu_mul, softmax, sum_exp};
 
 }  // namespace fathom::ref

@@ -1,8 +1,11 @@
-// attention_args.h against the names of vec_avx2.h / vec_avx512.h. The order of every sum is that of one row alone:
-//   score   lanes along the keys; one chain of fma (dot_pairs) over the units, ascending, then * softmax_scale
-//   l       l = fma(l, correction, sum of p): vectors of p added as a tree of neighbours, one horizontal sum
-//   o       lanes along d; o * correction, then one chain of fma (dot_pairs) over the keys, ascending
-// Tiles of kRowTile rows and chunks of units only decide what stays in registers and in the nearest cache.
+// attention_args.h against the names of vec_avx2.h / vec_avx512.h. The order of every sum is that
+// of one row alone:
+//   score   lanes along the keys; one chain of fma (dot_pairs) over the units, ascending, then *
+//   softmax_scale l       l = fma(l, correction, sum of p): vectors of p added as a tree of
+//   neighbours, one horizontal sum o       lanes along d; o * correction, then one chain of fma
+//   (dot_pairs) over the keys, ascending
+// Tiles of kRowTile rows and chunks of units only decide what stays in registers and in the nearest
+// cache.
 
 namespace fathom::FATHOM_ISA_NAMESPACE {
 
@@ -16,16 +19,18 @@ FATHOM_INLINE F32 multiply_add(F32 acc, F32 a, F32 b) {
   return fma(a, b, acc);
 }
 
-// Units [0, n_units) of R queries against all keys of the block, added to scores [R, 64] (or to zero if first).
+// Units [0, n_units) of R queries against all keys of the block, added to scores [R, 64] (or to
+// zero if first).
 template <bool kPairs, int R>
-FATHOM_INLINE void score_tile(const float* q, int64_t q_stride, const float* keys, int64_t n_units, bool first,
-                              float* scores) {
+FATHOM_INLINE void score_tile(const float* q, int64_t q_stride, const float* keys, int64_t n_units,
+                              bool first, float* scores) {
   for (int64_t j = 0; j < kBlockKeys; j += kVecTile * kLanes) {
     F32 acc[R][kVecTile];
     FATHOM_UNROLL
     for (int r = 0; r < R; ++r) {
       FATHOM_UNROLL
-      for (int v = 0; v < kVecTile; ++v) acc[r][v] = first ? zero() : load(scores + r * kBlockKeys + j + v * kLanes);
+      for (int v = 0; v < kVecTile; ++v)
+        acc[r][v] = first ? zero() : load(scores + r * kBlockKeys + j + v * kLanes);
     }
     for (int64_t u = 0; u < n_units; ++u) {
       F32 k[kVecTile];
@@ -46,7 +51,8 @@ FATHOM_INLINE void score_tile(const float* q, int64_t q_stride, const float* key
   }
 }
 
-// Scores [64] of one query become p, in place (pairs: BF16 in the first half). Returns the correction of o.
+// Scores [64] of one query become p, in place (pairs: BF16 in the first half). Returns the
+// correction of o.
 template <bool kPairs>
 FATHOM_INLINE float softmax_block(float* scores, int64_t n_keys, float scale, float* m, float* l) {
   const F32 none = set1(-__builtin_inff());
@@ -159,12 +165,21 @@ FATHOM_INLINE int64_t count_of(const AttendArgs& args, int64_t i) {
   return count < 0 ? 0 : count > kBlockKeys ? kBlockKeys : count;
 }
 
-// The values of R queries from i on: the steps that all of them see together, what is left row by row.
+// The values of R queries from i on: the steps that all of them see together, what is left row by
+// row.
 template <bool kPairs, int R>
-FATHOM_INLINE void value_rows(const AttendArgs& args, int64_t i, const float* p, const float* correction, int64_t d0) {
+FATHOM_INLINE void value_rows(const AttendArgs& args, int64_t i, const float* p,
+                              const float* correction, int64_t d0) {
   constexpr int64_t kKeysPerStep = kPairs ? 2 : 1;
   const int64_t common = count_of(args, i) / kKeysPerStep;  // counts ascend
-  ValueTile tile = {p, kBlockKeys, args.values, args.value_stride, 0, common, correction, args.o + i * args.o_stride,
+  ValueTile tile = {p,
+                    kBlockKeys,
+                    args.values,
+                    args.value_stride,
+                    0,
+                    common,
+                    correction,
+                    args.o + i * args.o_stride,
                     args.o_stride};
   value_steps<kPairs, R, false>(tile, d0, args.v_dims);
   tile.correction = nullptr;
@@ -194,22 +209,26 @@ static void attend_batch(const AttendArgs& args, int64_t begin, int64_t end) {
     const float* keys = args.keys + u * kBlockKeys;
     int64_t i = 0;
     for (; i + kRowTile <= n; i += kRowTile) {
-      score_tile<kPairs, kRowTile>(q + i * args.q_stride, args.q_stride, keys, n_units, u == 0, scores + i * kBlockKeys);
+      score_tile<kPairs, kRowTile>(q + i * args.q_stride, args.q_stride, keys, n_units, u == 0,
+                                   scores + i * kBlockKeys);
     }
     for (; i < n; ++i) {
-      score_tile<kPairs, 1>(q + i * args.q_stride, args.q_stride, keys, n_units, u == 0, scores + i * kBlockKeys);
+      score_tile<kPairs, 1>(q + i * args.q_stride, args.q_stride, keys, n_units, u == 0,
+                            scores + i * kBlockKeys);
     }
   }
   for (int64_t i = 0; i < n; ++i) {
-    correction[i] = softmax_block<kPairs>(scores + i * kBlockKeys, count_of(args, begin + i), args.softmax_scale,
-                                          args.m + begin + i, args.l + begin + i);
+    correction[i] =
+        softmax_block<kPairs>(scores + i * kBlockKeys, count_of(args, begin + i),
+                              args.softmax_scale, args.m + begin + i, args.l + begin + i);
   }
   for (int64_t d = 0; d < args.v_dims; d += kVecTile * kLanes) {
     int64_t i = 0;
     for (; i + kRowTile <= n; i += kRowTile) {
       value_rows<kPairs, kRowTile>(args, begin + i, scores + i * kBlockKeys, correction + i, d);
     }
-    for (; i < n; ++i) value_rows<kPairs, 1>(args, begin + i, scores + i * kBlockKeys, correction + i, d);
+    for (; i < n; ++i)
+      value_rows<kPairs, 1>(args, begin + i, scores + i * kBlockKeys, correction + i, d);
   }
 }
 
@@ -253,8 +272,8 @@ static void finish(const float* o, float l, float* y, int64_t dims) {
 
 static void accumulate(const AccumulateArgs& args) {
   for (int64_t d = 0; d < args.dims; d += kVecTile * kLanes) {
-    ValueTile tile = {args.x, args.x_stride, args.w,       args.w_stride, 0, args.n_steps, nullptr,
-                      args.y, args.y_stride};
+    ValueTile tile = {args.x,       args.x_stride, args.w, args.w_stride, 0,
+                      args.n_steps, nullptr,       args.y, args.y_stride};
     int64_t i = 0;
     for (; i + kRowTile <= args.n_rows; i += kRowTile) {
       tile.p = args.x + i * args.x_stride;
@@ -269,7 +288,8 @@ static void accumulate(const AccumulateArgs& args) {
   }
 }
 
-static void dots(const float* w, int64_t w_stride, int64_t n, const float* x, int64_t dims, float* y) {
+static void dots(const float* w, int64_t w_stride, int64_t n, const float* x, int64_t dims,
+                 float* y) {
   constexpr int kWeights = 4;
   int64_t j = 0;
   for (; j + kWeights <= n; j += kWeights) {
@@ -280,7 +300,8 @@ static void dots(const float* w, int64_t w_stride, int64_t n, const float* x, in
       const Mask mask = first_lanes(dims - d);
       const F32 v = load(x + d, mask);
       FATHOM_UNROLL
-      for (int i = 0; i < kWeights; ++i) acc[i] = fma(load(w + (j + i) * w_stride + d, mask), v, acc[i]);
+      for (int i = 0; i < kWeights; ++i)
+        acc[i] = fma(load(w + (j + i) * w_stride + d, mask), v, acc[i]);
     }
     FATHOM_UNROLL
     for (int i = 0; i < kWeights; ++i) y[j + i] = reduce_add(acc[i]);
@@ -295,7 +316,8 @@ static void dots(const float* w, int64_t w_stride, int64_t n, const float* x, in
   }
 }
 
-static void transpose(const float* rows, int64_t row_stride, int64_t n_rows, int64_t n_units, float* out) {
+static void transpose(const float* rows, int64_t row_stride, int64_t n_rows, int64_t n_units,
+                      float* out) {
   for (int64_t u = 0; u < n_units; u += kLanes) {
     const Mask mask = first_lanes(n_units - u);
     for (int64_t j = 0; j < kBlockKeys; j += kLanes) {
@@ -304,18 +326,21 @@ static void transpose(const float* rows, int64_t row_stride, int64_t n_rows, int
         tile[i] = j + i < n_rows ? load(rows + (j + i) * row_stride + u, mask) : zero();
       }
       transpose_lanes(tile);
-      for (int64_t i = 0; i < kLanes && u + i < n_units; ++i) store(out + (u + i) * kBlockKeys + j, tile[i]);
+      for (int64_t i = 0; i < kLanes && u + i < n_units; ++i)
+        store(out + (u + i) * kBlockKeys + j, tile[i]);
     }
   }
 }
 
-static void interleave(const uint16_t* rows, int64_t row_stride, int64_t n_rows, int64_t n, float* out) {
+static void interleave(const uint16_t* rows, int64_t row_stride, int64_t n_rows, int64_t n,
+                       float* out) {
   for (int64_t j = 0; j < kBlockKeys; j += 2) {
     const uint16_t* low = rows + j * row_stride;
     const uint16_t* high = j + 1 < n_rows ? low + row_stride : nullptr;
     for (int64_t d = 0; d < n; d += kLanes) {
       const Mask mask = first_lanes(n - d);
-      const F32 pairs = j < n_rows ? make_pairs(low + d, high == nullptr ? nullptr : high + d, mask) : zero();
+      const F32 pairs =
+          j < n_rows ? make_pairs(low + d, high == nullptr ? nullptr : high + d, mask) : zero();
       store(out + j / 2 * n + d, pairs, mask);
     }
   }

@@ -1,5 +1,6 @@
-// elementwise.h against the names of vec_avx2.h / vec_avx512.h. Tails are masked vectors of the same code.
-// Sums: vector i of a row adds to accumulator lane by lane, vectors ascending, one horizontal sum at the end.
+// elementwise.h against the names of vec_avx2.h / vec_avx512.h. Tails are masked vectors of the
+// same code. Sums: vector i of a row adds to accumulator lane by lane, vectors ascending, one
+// horizontal sum at the end.
 
 namespace fathom::FATHOM_ISA_NAMESPACE {
 
@@ -112,6 +113,7 @@ static double sum_exp(const float* x, int64_t n, float* largest) {
   return f64_reduce(sum);
 }
 
-const ElementwiseTable kElementwise = {rms_norm_row, add_row, axpy, rope, sigmoid, silu_mul, softmax, sum_exp};
+const ElementwiseTable kElementwise = {rms_norm_row, add_row,  axpy,    rope,
+                                       sigmoid,      silu_mul, softmax, sum_exp};
 
 }  // namespace fathom::FATHOM_ISA_NAMESPACE

@@ -1,5 +1,5 @@
-// AVX2 with FMA and F16C under the names the bodies use: 8 floats, masks for tails. Everything is static and
-// inlined, so that no code of this instruction set can be linked into other files.
+// AVX2 with FMA and F16C under the names the bodies use: 8 floats, masks for tails. Everything is
+// static and inlined, so that no code of this instruction set can be linked into other files.
 #pragma once
 
 #include <immintrin.h>
@@ -40,10 +40,10 @@ FATHOM_INLINE F32 sub(F32 a, F32 b) { return _mm256_sub_ps(a, b); }
 FATHOM_INLINE F32 mul(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
 FATHOM_INLINE F32 div(F32 a, F32 b) { return _mm256_div_ps(a, b); }
 FATHOM_INLINE F32 sqrt(F32 a) { return _mm256_sqrt_ps(a); }
-FATHOM_INLINE F32 max(F32 a, F32 b) { return _mm256_max_ps(a, b); }        // b where either is NaN
-FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }  // a * b + c
+FATHOM_INLINE F32 max(F32 a, F32 b) { return _mm256_max_ps(a, b); }  // b where either is NaN
+FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }    // a * b + c
 FATHOM_INLINE F32 fnma(F32 a, F32 b, F32 c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a * b
-FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {  // m ? a : b
+FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {                                   // m ? a : b
   return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m));
 }
 FATHOM_INLINE F32 negate(F32 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
@@ -82,15 +82,18 @@ FATHOM_INLINE F32 exp(F32 x) {
   return _mm256_and_ps(mul(mul(p, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b)), keep);
 }
 
-// Pairs of equal values: p[0], p[0], p[1], p[1], ... from kLanes / 2 floats of which the first n exist.
+// Pairs of equal values: p[0], p[0], p[1], p[1], ... from kLanes / 2 floats of which the first n
+// exist.
 FATHOM_INLINE F32 load_twice(const float* p, int64_t n) {
-  return _mm256_permutevar8x32_ps(load(p, first_lanes(n < 4 ? n : 4)), _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+  return _mm256_permutevar8x32_ps(load(p, first_lanes(n < 4 ? n : 4)),
+                                  _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
 }
 FATHOM_INLINE F32 swap_pairs(F32 x) { return _mm256_permute_ps(x, 0xb1); }
 // Even lanes a - b, odd lanes a + b.
 FATHOM_INLINE F32 sub_add(F32 a, F32 b) { return _mm256_addsub_ps(a, b); }
 
-// Sums of floats in double: lane i of the low half and lane i of the high half go to the same of 4 sums.
+// Sums of floats in double: lane i of the low half and lane i of the high half go to the same of 4
+// sums.
 struct F64Sum {
   __m256d sum;
 };
@@ -104,7 +107,8 @@ FATHOM_INLINE double f64_reduce(F64Sum s) {
   return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
 }
 
-// Narrow types have no masked loads: tails go through a small buffer. The mask says how many lanes exist.
+// Narrow types have no masked loads: tails go through a small buffer. The mask says how many lanes
+// exist.
 FATHOM_INLINE int64_t lanes_of(Mask m) {
   return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(m))));
 }
@@ -124,15 +128,18 @@ FATHOM_INLINE __m256i bf16_bits(F32 x) {  // in the low half of each 32-bit lane
   const __m256i bits = _mm256_castps_si256(x);
   const __m256i high = _mm256_srli_epi32(bits, 16);
   const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
-  const __m256i rounded =
-      _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+  const __m256i rounded = _mm256_srli_epi32(
+      _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
   return _mm256_blendv_epi8(rounded, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
 }
-FATHOM_INLINE F32 round_bf16(F32 x) { return _mm256_castsi256_ps(_mm256_slli_epi32(bf16_bits(x), 16)); }
+FATHOM_INLINE F32 round_bf16(F32 x) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(bf16_bits(x), 16));
+}
 FATHOM_INLINE void store_bf16(uint16_t* p, F32 x, Mask m) {
   const __m256i bits = bf16_bits(x);
-  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+  const __m128i packed =
+      _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
   const int64_t n = lanes_of(m);
   if (n == kLanes) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
@@ -143,7 +150,8 @@ FATHOM_INLINE void store_bf16(uint16_t* p, F32 x, Mask m) {
   for (int64_t i = 0; i < n; ++i) p[i] = tail[i];
 }
 
-// E4M3 to F32 (exact): exponent and mantissa move into place, the product moves the bias, as e4m3_to_f32().
+// E4M3 to F32 (exact): exponent and mantissa move into place, the product moves the bias, as
+// e4m3_to_f32().
 FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
   alignas(8) uint8_t bytes[8] = {};
   const int64_t n = lanes_of(m);
@@ -152,18 +160,22 @@ FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
   } else {
     for (int64_t i = 0; i < n; ++i) bytes[i] = p[i];
   }
-  const __m256i code = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  const __m256i code =
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
   const __m256i magnitude = _mm256_and_si256(code, _mm256_set1_epi32(0x7f));
   const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(0x80)), 24);
   const F32 scaled = mul(_mm256_castsi256_ps(_mm256_slli_epi32(magnitude, 20)), set1(0x1p120f));
   const __m256i nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f));
-  const __m256i bits = _mm256_blendv_epi8(_mm256_castps_si256(scaled), _mm256_set1_epi32(0x7fc00000), nan);
+  const __m256i bits =
+      _mm256_blendv_epi8(_mm256_castps_si256(scaled), _mm256_set1_epi32(0x7fc00000), nan);
   return _mm256_castsi256_ps(_mm256_or_si256(bits, sign));
 }
 FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) { return _mm256_cvtph_ps(load_u16(p, m)); }
 
 // Two BF16 values of a unit of 32 bits at a time: fma(a.high, b.high, fma(a.low, b.low, acc)).
-FATHOM_INLINE F32 pair_low(F32 x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 16)); }
+FATHOM_INLINE F32 pair_low(F32 x) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 16));
+}
 FATHOM_INLINE F32 pair_high(F32 x) {
   return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(-0x10000)));
 }
@@ -177,7 +189,8 @@ FATHOM_INLINE F32 low_of_pairs(F32 x) {
 // Units from rows of BF16: low[i] and high[i]; high may be null for zero.
 FATHOM_INLINE F32 make_pairs(const uint16_t* low, const uint16_t* high, Mask m) {
   const __m256i a = _mm256_cvtepu16_epi32(load_u16(low, m));
-  const __m256i b = high == nullptr ? _mm256_setzero_si256() : _mm256_cvtepu16_epi32(load_u16(high, m));
+  const __m256i b =
+      high == nullptr ? _mm256_setzero_si256() : _mm256_cvtepu16_epi32(load_u16(high, m));
   return _mm256_castsi256_ps(_mm256_or_si256(a, _mm256_slli_epi32(b, 16)));
 }
 

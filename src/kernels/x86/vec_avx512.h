@@ -1,5 +1,5 @@
-// AVX-512 under the names the bodies use: 16 floats, masks for tails. Everything is static and inlined, so that no
-// code of this instruction set can be linked into other files.
+// AVX-512 under the names the bodies use: 16 floats, masks for tails. Everything is static and
+// inlined, so that no code of this instruction set can be linked into other files.
 #pragma once
 
 #include <immintrin.h>
@@ -39,10 +39,12 @@ FATHOM_INLINE F32 sub(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
 FATHOM_INLINE F32 mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
 FATHOM_INLINE F32 div(F32 a, F32 b) { return _mm512_div_ps(a, b); }
 FATHOM_INLINE F32 sqrt(F32 a) { return _mm512_sqrt_ps(a); }
-FATHOM_INLINE F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }        // b where either is NaN
-FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }  // a * b + c
+FATHOM_INLINE F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }  // b where either is NaN
+FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }    // a * b + c
 FATHOM_INLINE F32 fnma(F32 a, F32 b, F32 c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a * b
-FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) { return _mm512_mask_blend_ps(m, b, a); }  // m ? a : b
+FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {
+  return _mm512_mask_blend_ps(m, b, a);
+}  // m ? a : b
 FATHOM_INLINE F32 negate(F32 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 
 // Horizontal sums and maxima in halves: lane i with i + 8, then i + 4, i + 2, i + 1.
@@ -75,7 +77,8 @@ FATHOM_INLINE F32 exp(F32 x) {
   return _mm512_maskz_scalef_ps(keep, p, n);
 }
 
-// Pairs of equal values: p[0], p[0], p[1], p[1], ... from kLanes / 2 floats of which the first n exist.
+// Pairs of equal values: p[0], p[0], p[1], p[1], ... from kLanes / 2 floats of which the first n
+// exist.
 FATHOM_INLINE F32 load_twice(const float* p, int64_t n) {
   const __m512i index = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
   const Mask m = static_cast<Mask>(first_lanes(n) & 0xff);
@@ -83,9 +86,12 @@ FATHOM_INLINE F32 load_twice(const float* p, int64_t n) {
 }
 FATHOM_INLINE F32 swap_pairs(F32 x) { return _mm512_permute_ps(x, 0xb1); }
 // Even lanes a - b, odd lanes a + b.
-FATHOM_INLINE F32 sub_add(F32 a, F32 b) { return _mm512_mask_add_ps(sub(a, b), Mask{0xaaaa}, a, b); }
+FATHOM_INLINE F32 sub_add(F32 a, F32 b) {
+  return _mm512_mask_add_ps(sub(a, b), Mask{0xaaaa}, a, b);
+}
 
-// Sums of floats in double: lane i of the low half and lane i of the high half go to the same of 8 sums.
+// Sums of floats in double: lane i of the low half and lane i of the high half go to the same of 8
+// sums.
 struct F64Sum {
   __m512d sum;
 };
@@ -102,36 +108,42 @@ FATHOM_INLINE double f64_reduce(F64Sum s) {
 
 // BF16 to F32 (exact) and back (ties to even, NaN stays NaN), as tensor/numeric.h defines them.
 FATHOM_INLINE F32 load_bf16(const uint16_t* p, Mask m) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, p)), 16));
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, p)), 16));
 }
 FATHOM_INLINE __m512i bf16_bits(F32 x) {  // in the low half of each 32-bit lane
   const __m512i bits = _mm512_castps_si512(x);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
+  const __m512i rounded = _mm512_srli_epi32(
+      _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
   const Mask nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
   return _mm512_mask_or_epi32(rounded, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
 }
-FATHOM_INLINE F32 round_bf16(F32 x) { return _mm512_castsi512_ps(_mm512_slli_epi32(bf16_bits(x), 16)); }
+FATHOM_INLINE F32 round_bf16(F32 x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(bf16_bits(x), 16));
+}
 FATHOM_INLINE void store_bf16(uint16_t* p, F32 x, Mask m) {
   _mm256_mask_storeu_epi16(p, m, _mm512_cvtepi32_epi16(bf16_bits(x)));
 }
 
-// E4M3 to F32 (exact): exponent and mantissa move into place, the product moves the bias, as e4m3_to_f32().
+// E4M3 to F32 (exact): exponent and mantissa move into place, the product moves the bias, as
+// e4m3_to_f32().
 FATHOM_INLINE F32 load_e4m3(const uint8_t* p, Mask m) {
   const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, p));
   const __m512i magnitude = _mm512_and_si512(code, _mm512_set1_epi32(0x7f));
   const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(code, _mm512_set1_epi32(0x80)), 24);
   const F32 scaled = mul(_mm512_castsi512_ps(_mm512_slli_epi32(magnitude, 20)), set1(0x1p120f));
   const Mask nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7f));
-  const __m512i bits = _mm512_mask_mov_epi32(_mm512_castps_si512(scaled), nan, _mm512_set1_epi32(0x7fc00000));
+  const __m512i bits =
+      _mm512_mask_mov_epi32(_mm512_castps_si512(scaled), nan, _mm512_set1_epi32(0x7fc00000));
   return _mm512_castsi512_ps(_mm512_or_si512(bits, sign));
 }
 FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p));
 }
 
-// Two BF16 values of a unit of 32 bits at a time: acc + a.low * b.low + a.high * b.high as VDPBF16PS rounds it.
+// Two BF16 values of a unit of 32 bits at a time: acc + a.low * b.low + a.high * b.high as
+// VDPBF16PS rounds it.
 FATHOM_INLINE F32 dot_pairs(F32 acc, F32 a, F32 b) {
   return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
 }
@@ -142,7 +154,8 @@ FATHOM_INLINE F32 low_of_pairs(F32 x) {
 // Units from rows of BF16: low[i] and high[i]; high may be null for zero.
 FATHOM_INLINE F32 make_pairs(const uint16_t* low, const uint16_t* high, Mask m) {
   const __m512i a = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, low));
-  const __m512i b = high == nullptr ? _mm512_setzero_si512() : _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, high));
+  const __m512i b = high == nullptr ? _mm512_setzero_si512()
+                                    : _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, high));
   return _mm512_castsi512_ps(_mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
 }
 
