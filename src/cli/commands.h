@@ -40,5 +40,6 @@ inline void set_example(CLI::App& app, std::string example) { app.footer(std::mo
 
 void add_score(CLI::App& app, Invocation& invocation);
 void add_inspect(CLI::App& app, Invocation& invocation);
+void add_tokenize(CLI::App& app, Invocation& invocation);
 
 }  // namespace fathom::cli

@@ -28,6 +28,7 @@ constexpr const char* kRunning = "Running";
 // {name, group, summary, add_function}.
 const std::vector<Command> kCommands = {
     {"score", kRunning, "log-probabilities and perplexity of text or ids", add_score},
+    {"tokenize", kRunning, "text to token ids, and ids to text", add_tokenize},
     {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
 };
 

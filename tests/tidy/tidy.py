@@ -134,7 +134,7 @@ def check_sizes(root, _build):
                 if is_function and length > FUNCTION_LINES:
                     yield name, f"{name}:{begin}: a function of {length} lines, the limit is {FUNCTION_LINES}"
                 begin = None
-            elif begin and line.rstrip().endswith(";") and line[:1].strip():
+            elif begin and line.rstrip().endswith((";", "}")) and line[:1].strip():
                 begin = None
 
 
