@@ -194,11 +194,14 @@ Result<PreTokenizer> PreTokenizer::create(const std::vector<Wish>& wishes) {
 }
 
 Result<PreTokenizer::Step> PreTokenizer::compile(const Wish& wish) {
-  if (const Digits* digits = std::get_if<Digits>(&wish)) return Step(*digits);
+  if (const Digits* digits = std::get_if<Digits>(&wish)) {
+    return Step{.kind = Step::Kind::kDigits, .individual = digits->individual, .regex = {}};
+  }
   const std::string& pattern = std::get<std::string>(wish);
-  if (pattern == R"(\s+$)") return Step(TrailingSpace{});
+  if (pattern == R"(\s+$)")
+    return Step{.kind = Step::Kind::kTrailingSpace, .individual = false, .regex = {}};
   Result<Regex> regex = Regex::compile(pattern);
-  if (regex.ok()) return Step(std::move(regex).value());
+  if (regex.ok()) return Step{.kind = Step::Kind::kRegex, .individual = false, .regex = *regex};
   Error error = std::move(regex).error();
   error.message =
       str_cat("the pre_tokenizer pattern ", quoted(pattern), " cannot be used: ", error.message);
@@ -229,12 +232,16 @@ void PreTokenizer::split_by_steps(std::string_view text, Regex::Matcher& matcher
   for (const Step& step : steps_) {
     next.clear();
     for (const std::string_view piece : now) {
-      if (const Regex* regex = std::get_if<Regex>(&step)) {
-        split_by_regex(*regex, matcher, piece, next);
-      } else if (const Digits* digits = std::get_if<Digits>(&step)) {
-        split_digits(digits->individual, piece, next);
-      } else {
-        split_trailing_space(piece, next);
+      switch (step.kind) {
+        case Step::Kind::kRegex:
+          split_by_regex(step.regex, matcher, piece, next);
+          break;
+        case Step::Kind::kDigits:
+          split_digits(step.individual, piece, next);
+          break;
+        case Step::Kind::kTrailingSpace:
+          split_trailing_space(piece, next);
+          break;
       }
     }
     now.swap(next);

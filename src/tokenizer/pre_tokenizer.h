@@ -33,7 +33,11 @@ class PreTokenizer {
   };
   struct TrailingSpace {
   };  // the pattern \s+$, which by regex takes quadratic time in a long run of blanks
-  using Step = std::variant<Regex, Digits, TrailingSpace>;
+  struct Step {
+    enum class Kind { kRegex, kDigits, kTrailingSpace } kind;
+    bool individual = false;  // kDigits
+    Regex regex;              // kRegex
+  };
   // As asked for, before anything is compiled: a pattern, or digits.
   using Wish = std::variant<std::string, Digits>;
 
