@@ -81,12 +81,14 @@ class AttentionWorkspace {
 };
 
 // q [n_rows, n_heads, qk_nope + qk_rope] F32, rope part rotated; o [n_rows, n_heads, v_head_dim].
-// kv_b [n_heads * (qk_nope + v), kv_lora_rank], per head qk_nope rows of W_UK then v rows of W_UV;
-// its input is the latent as the cache holds it (never quantised again): naive: F32 rows under
-// kF32, else BF16 rows where the cached latent is exact in BF16 (kBf16), else F32 rows (kFp8 with
-// scales); absorbed: W as float(q) * scale in F32, q~ adds rows in ascending order with lanes along
-// the latent, o = W_UV o~ in F32. q.k, p.v, q~.c and p.c: F32 with KvDtype::kF32, else both
-// operands rounded to BF16 and summed in F32.
+// kv_b [n_heads * (qk_nope + v), kv_lora_rank], per head qk_nope rows of W_UK then v rows of W_UV.
+// Its input is the latent as the cache holds it, never quantised again: in the naive form F32 rows,
+// or BF16 rows where the cache holds BF16; in the absorbed form W as float(q) * scale, q~ adding
+// rows in ascending order with lanes along the latent, o = W_UV o~, all in F32. q.k, p.v, q~.c and
+// p.c: F32 with KvDtype::kF32, else both operands rounded to BF16 and summed in F32; the sum of p
+// that divides the result takes p before this rounding. compute.pool must be set, with no more
+// threads than the workspace was made for. Threads share one row too: the naive form by heads, the
+// absorbed form by heads and segments.
 void attention(const Compute& compute, const AttentionShape& shape, const KvLayout& layout,
                const LinearWeight& kv_b, std::span<const AttentionJob> jobs, const float* q,
                float* o, AttentionWorkspace& workspace);

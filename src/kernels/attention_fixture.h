@@ -177,10 +177,10 @@ inline std::string name_of(Isa isa, bool absorbed, KvDtype kv) {
          kinds[static_cast<int>(kv)];
 }
 
-// Values and their weighted means are below 4 here (|v| has deviation 0.2 sqrt(rank)). F32: scores
-// carry about sqrt(rank) roundings of 2^-24 of sums of size 10, which enter o once: 1e-5 is ten
-// times that. BF16: scores are off by 2^-8 sqrt(2 dims) of a typical product, p and v by 2^-9 each:
-// below 3 % of a value of size 1.
+// F32: |q| |k| is about 60, so a score of 40 to 180 terms is off by some 2^-24 * 60 * sqrt(terms) *
+// softmax_scale = 1e-5, which scales a result of size 1. BF16: each operand is off by up to 2^-9 of
+// its size: a score by 60 * 2^-9 * sqrt(2 / terms) ... 0.03 in total, results (up to 2 here) by
+// twice that.
 inline double tolerance(KvDtype kv) { return kv == KvDtype::kF32 ? 2e-5 : 0.1; }
 
 }  // namespace fathom::attention_fixture

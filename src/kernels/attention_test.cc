@@ -25,7 +25,8 @@ std::vector<double> formula(const AttentionShape& shape, const Sequence& sequenc
   std::vector<float> latent(static_cast<size_t>(shape.kv_lora_rank));
   std::vector<float> rope(static_cast<size_t>(shape.qk_rope_head_dim));
   const int64_t width = shape.qk_nope_head_dim + shape.v_head_dim;
-  std::vector<double> expanded(static_cast<size_t>(width));
+  std::vector<float> weights(static_cast<size_t>(kv_b.n * kv_b.k));
+  for (int64_t r = 0; r < kv_b.n; ++r) weight_row(Isa::kRef, kv_b, r, weights.data() + r * kv_b.k);
   for (int64_t h = 0; h < shape.n_heads; ++h) {
     const float* q = sequence.q(p) + h * shape.qk_head_dim();
     std::vector<double> scores;
@@ -35,9 +36,9 @@ std::vector<double> formula(const AttentionShape& shape, const Sequence& sequenc
       double score = 0.0;
       for (int64_t r = 0; r < width; ++r) {
         double sum = 0.0;
-        for (int64_t l = 0; l < shape.kv_lora_rank; ++l) {
-          sum += static_cast<double>(weight_at(kv_b, h * width + r, l)) *
-                 static_cast<double>(latent[static_cast<size_t>(l)]);
+        const float* w = weights.data() + (h * width + r) * kv_b.k;
+        for (size_t l = 0; l < latent.size(); ++l) {
+          sum += static_cast<double>(w[l]) * static_cast<double>(latent[l]);
         }
         if (r < shape.qk_nope_head_dim) {
           score += static_cast<double>(q[r]) * sum;
