@@ -10,6 +10,7 @@
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/stream_decoder.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/v3_scanner.h"
 
 namespace {
 
@@ -50,11 +51,23 @@ void there_and_back(const Tokenizer& tokenizer, std::string_view text) {
   }
 }
 
+// V3's three patterns, which the scanner does.
+std::string v3_pre_tokenizer() {
+  std::string json = R"({"type":"Sequence","pretokenizers":[)";
+  for (const std::string_view pattern : fathom::kV3Patterns) {
+    json += R"({"type":"Split","behavior":"Isolated","pattern":{"Regex":)";
+    fathom::append_json_string(json, pattern);
+    json += "}},";
+  }
+  return json + R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]})";
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Tokenizer by_pattern =
       make_tokenizer(R"({"type":"ByteLevel","add_prefix_space":false})");
+  static const Tokenizer by_scanner = make_tokenizer(v3_pre_tokenizer());
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 4 == 0) {
@@ -74,6 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)Tokenizer::from_json(json, "");
   } else {
     there_and_back(by_pattern, text);
+    there_and_back(by_scanner, text);
   }
   return 0;
 }
