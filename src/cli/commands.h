@@ -39,6 +39,7 @@ struct Command {
 inline void set_example(CLI::App& app, std::string example) { app.footer(std::move(example)); }
 
 void add_score(CLI::App& app, Invocation& invocation);
+void add_template(CLI::App& app, Invocation& invocation);
 void add_inspect(CLI::App& app, Invocation& invocation);
 void add_tokenize(CLI::App& app, Invocation& invocation);
 

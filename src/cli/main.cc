@@ -29,6 +29,7 @@ constexpr const char* kRunning = "Running";
 const std::vector<Command> kCommands = {
     {"score", kRunning, "log-probabilities and perplexity of text or ids", add_score},
     {"tokenize", kRunning, "text to token ids, and ids to text", add_tokenize},
+    {"template", kRunning, "the prompt that a chat template makes of messages", add_template},
     {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
 };
 

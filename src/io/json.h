@@ -56,6 +56,7 @@ class Json {
   // The caller has checked the type.
   bool as_bool() const { return bits_.b; }
   int64_t as_int() const { return bits_.i; }
+  uint64_t as_uint() const { return bits_.u; }  // of a kUint, which is beyond int64_t
   double as_double() const;  // of any number
   const std::string& as_string() const { return string_; }
   std::string& as_string() { return string_; }
