@@ -53,7 +53,7 @@ Status write_shard(const std::string& path, const Group& group, const SaveOption
       FATHOM_RETURN_IF_ERROR(writer.write(i, left.first(n)));
       left = left.subspan(n);
       done += static_cast<int64_t>(n);
-      if (options.progress && options.progress(done)) return Error{ErrorCode::kInterrupted, ""};
+      if (options.progress) options.progress(done);
     }
   }
   return writer.finish();

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/math.h"
+#include "base/mix64.h"
 #include "model/parameters.h"
 #include "model/weights.h"
 #include "tensor/buffer.h"
@@ -22,17 +23,9 @@ namespace {
 constexpr int64_t kPieceElements = int64_t{1} << 20;  // of one task
 constexpr int64_t kPiecesPerRegion = 64;              // between two calls of progress
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection whose outputs for successive inputs look random.
-uint64_t mix(uint64_t z) {
-  z += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
 uint64_t key_of(uint64_t seed, std::string_view name) {
-  uint64_t key = mix(seed);
-  for (const char c : name) key = mix(key ^ static_cast<uint8_t>(c));
+  uint64_t key = mix64(seed);
+  for (const char c : name) key = mix64(key ^ static_cast<uint8_t>(c));
   return key;
 }
 
@@ -103,7 +96,7 @@ Plan plan_tensor(const TensorSpec& spec, const std::array<double, 256>& normal, 
 template <typename Code>
 void fill_codes(const Plan& plan, int64_t begin, int64_t end, Code* out) {
   for (int64_t i = begin; i < end; i += 8) {
-    uint64_t bits = mix(plan.key + static_cast<uint64_t>(i / 8));
+    uint64_t bits = mix64(plan.key + static_cast<uint64_t>(i / 8));
     const int64_t n = std::min<int64_t>(8, end - i);
     for (int64_t j = 0; j < n; ++j, bits >>= 8) out[i + j] = static_cast<Code>(plan.codes[bits & 0xff]);
   }
@@ -126,7 +119,7 @@ void fill_scales(const TensorSpec& scale, const TensorSpec& weight, bool ue8m0, 
   const uint64_t key = key_of(seed, scale.name);
   const double base = distribution_of(weight).deviation / (448 / kNormalMax);
   for (int64_t i = 0; i < scale.shape[0] * scale.shape[1]; ++i) {
-    const double uniform = static_cast<double>(mix(key + static_cast<uint64_t>(i)) >> 40) * 0x1p-24;
+    const double uniform = static_cast<double>(mix64(key + static_cast<uint64_t>(i)) >> 40) * 0x1p-24;
     const double value = base * (0.75 + 0.5 * uniform);
     out[i] = static_cast<float>(ue8m0 ? std::exp2(std::rint(std::log2(value))) : value);
   }
@@ -191,9 +184,7 @@ Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::strin
           const int64_t first = begin + piece * kPieceElements;
           fill(plan, first, std::min(end, first + kPieceElements), data);
         });
-        if (options.progress && options.progress(offset + end * plan.element_bytes)) {
-          return Error{ErrorCode::kInterrupted, ""};
-        }
+        if (options.progress) options.progress(offset + end * plan.element_bytes);
       }
     }
     tensors.push_back({spec.name, {spec.dtype, spec.shape, data}});

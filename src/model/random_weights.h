@@ -25,8 +25,8 @@ std::vector<TensorSpec> random_tensors(const ModelConfig& config);
 
 struct RandomOptions {
   uint64_t seed = 1;
-  // Called now and then with the bytes made so far; true stops the work (then the error is kInterrupted).
-  std::function<bool(int64_t)> progress = nullptr;
+  // Called now and then with the bytes made so far.
+  std::function<void(int64_t)> progress = nullptr;
 };
 // name is for messages: "random weights of v3.json". Takes as much memory as the tensors have bytes: the caller has
 // checked that there is so much.

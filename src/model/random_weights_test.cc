@@ -115,13 +115,5 @@ TEST(RandomWeights, AFolderOfThemHoldsTheSameBytes) {
   }
 }
 
-TEST(RandomWeights, CanBeStopped) {
-  Pool pool(1);
-  const auto checkpoint =
-      random_checkpoint(tiny(kTinyConfig), "random weights", {.seed = 1, .progress = [](int64_t) { return true; }}, pool);
-  ASSERT_FALSE(checkpoint.ok());
-  EXPECT_EQ(checkpoint.error().code, ErrorCode::kInterrupted);
-}
-
 }  // namespace
 }  // namespace fathom
