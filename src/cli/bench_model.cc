@@ -1,0 +1,188 @@
+#include "cli/bench_model.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "cli/inspect_report.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "engine/loaded_model.h"
+#include "engine/machine.h"
+#include "io/checkpoint_save.h"
+#include "io/files.h"
+#include "io/printable.h"
+#include "model/config_slice.h"
+#include "model/parameters.h"
+#include "model/random_weights.h"
+
+namespace fathom::cli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+// Where the weights come from, before they are there.
+struct Source {
+  std::string name;         // of random weights, for people
+  std::string config_json;  // of random weights
+  std::optional<ModelFiles> files;
+  ModelConfig config;
+};
+
+Result<Source> open_random(const RandomModelOptions& random) {
+  FATHOM_TRY(const std::string text, read_file(random.config));
+  ConfigSlice slice{.vocab_size = random.vocab_size, .mtp = random.mtp, .fp8 = random.format == "fp8"};
+  if (!random.layers.empty()) {
+    FATHOM_TRY(slice.layers, parse_layers(random.layers));
+  }
+  Source source;
+  source.name = str_cat("random ", slice.fp8 ? "FP8" : "BF16", " weights of ", printable(random.config));
+  FATHOM_TRY(source.config_json, slice_config(text, printable(random.config), slice));
+  FATHOM_TRY(source.config, parse_model_config(source.config_json, printable(random.config)));
+  return source;
+}
+
+Result<Source> open_files(const std::string& path) {
+  Source source;
+  if (path.empty()) {
+    FATHOM_TRY(source.files, ModelFiles::embedded());
+  } else {
+    FATHOM_TRY(source.files, ModelFiles::open_folder(path));
+  }
+  FATHOM_TRY(const FileBytes config, source.files->open_small("config.json", kSmallFileBytesMax));
+  FATHOM_TRY(source.config, parse_model_config(config.text(), source.files->path_of("config.json")));
+  return source;
+}
+
+struct Needs {
+  int64_t weights = 0;
+  int64_t scratch = 0;
+  int64_t cache = 0;
+};
+
+// What must be had anew must be available; everything together must stay within --max-memory.
+Status check_memory(const Needs& needs, const BenchModelOptions& options, bool weights_in_memory) {
+  const auto refuse = [&](std::string_view limit, int64_t bytes) {
+    return exhausted_error("the weights take ", human_bytes(needs.weights), ", scratch ", human_bytes(needs.scratch),
+                           ", caches ", human_bytes(needs.cache), " and the buffer that the read bandwidth is measured on ",
+                           human_bytes(options.meter_bytes), ", but ", limit, " ", human_bytes(bytes),
+                           weights_in_memory ? "; take fewer --layers, or a smaller --vocab, --depth or --batch"
+                                             : "; take a smaller --depth, --prompt or --batch");
+  };
+  const int64_t available = available_memory_bytes();  // the meter has its buffer already
+  const int64_t fresh = needs.scratch + needs.cache + (weights_in_memory ? needs.weights : 0);
+  if (fresh > available) return refuse("the memory that is free holds", available);
+  const std::optional<int64_t> allowed = options.common.max_memory;
+  const int64_t all = needs.weights + needs.scratch + needs.cache + options.meter_bytes;
+  if (allowed && all > *allowed) return refuse("--max-memory is", *allowed);
+  return {};
+}
+
+Needs needs_of(const ModelConfig& config, int64_t n_mtp, KvDtype kv_dtype, const std::vector<BenchTest>& tests,
+               int64_t prefill_rows) {
+  return {.weights = 0,
+          .scratch = Workspace::bytes(config, Bench::limits(tests, prefill_rows)),
+          .cache = Bench::kv_bytes(tests, kv_layout(config, kv_dtype), config.num_hidden_layers + n_mtp)};
+}
+
+Result<Checkpoint> make_random(const Source& source, const BenchModelOptions& options, Pool& pool,
+                               BenchModelFacts& facts) {
+  const int64_t bytes = count_bytes(random_tensors(source.config)).total;
+  const auto begin = Clock::now();
+  Progress making("making weights", bytes, "bytes");
+  FATHOM_TRY(Checkpoint checkpoint,
+             random_checkpoint(source.config, source.name,
+                               {.seed = options.seed, .progress = [&](int64_t done) { making.update(done); }}, pool));
+  making.hide();
+  facts.make_seconds = seconds_since(begin);
+  if (options.random.save.empty()) return checkpoint;
+  Progress saving("saving weights", bytes, "bytes");
+  const SaveOptions save{.force = options.random.force, .progress = [&](int64_t done) { saving.update(done); }};
+  FATHOM_RETURN_IF_ERROR(save_checkpoint(checkpoint, source.config_json, options.random.save, save));
+  return checkpoint;
+}
+
+// "fp8", "bf16" or "full"; the scale format is the config's.
+const char* name_of(Activations activations) {
+  switch (activations) {
+    case Activations::kFull:
+      return "full";
+    case Activations::kBf16:
+      return "bf16";
+    case Activations::kFp8:
+    case Activations::kFp8Ue8m0:
+      return "fp8";
+  }
+  return "";
+}
+const char* name_of(KvDtype dtype) {
+  switch (dtype) {
+    case KvDtype::kF32:
+      return "f32";
+    case KvDtype::kBf16:
+      return "bf16";
+    case KvDtype::kFp8:
+      return "fp8";
+  }
+  return "";
+}
+
+AttentionForm attention_form(const std::string& name) {  // one of the option's choices
+  if (name == "naive") return AttentionForm::kNaive;
+  return name == "absorbed" ? AttentionForm::kAbsorbed : AttentionForm::kAuto;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& options, const Compute& compute,
+                                                     const ChooseTests& choose_tests, std::vector<BenchTest>& tests) {
+  const CommonOptions& common = options.common;
+  const bool random = !options.random.config.empty();
+  auto model = std::make_unique<BenchModel>();
+  BenchModelFacts& facts = model->facts;
+  auto begin = Clock::now();
+  FATHOM_TRY(Source source, random ? open_random(options.random) : open_files(common.model));
+  facts.source = random ? source.name : source.files->describe();
+  facts.config = source.config;
+  FATHOM_TRY(tests, choose_tests(source.config.max_position_embeddings));
+
+  std::optional<Checkpoint> checkpoint;
+  if (random) {
+    // Before the work: no random matrix is F32, so that auto is not full.
+    FATHOM_TRY(const KvDtype kv_dtype,
+               resolve_kv_dtype(common.kv_dtype, common.activations == "full" ? Activations::kFull : Activations::kBf16));
+    Needs needs = needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests, options.prefill_rows);
+    needs.weights = count_bytes(random_tensors(source.config)).total;
+    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true));
+    FATHOM_TRY(checkpoint, make_random(source, options, *compute.pool, facts));
+    begin = Clock::now();
+  } else {
+    FATHOM_TRY(checkpoint, Checkpoint::open(*source.files));
+  }
+  facts.weight_bytes = checkpoint->total_bytes();
+  FATHOM_TRY(model->weights,
+             load_weights(facts.config, std::make_shared<const Checkpoint>(std::move(*checkpoint))));
+  for (const std::string& note : model->weights.notes) log_message(LogLevel::kWarning, note);
+  facts.n_mtp = static_cast<int64_t>(model->weights.mtp.size());
+
+  FATHOM_TRY(model->activations, resolve_activations(common.activations, facts.config, model->weights));
+  FATHOM_TRY(const KvDtype kv_dtype, resolve_kv_dtype(common.kv_dtype, model->activations));
+  model->attention = attention_form(common.attention);
+  facts.activations = name_of(model->activations);
+  facts.kv_dtype = name_of(kv_dtype);
+  facts.attention = common.attention;
+  if (!random) {
+    Needs needs = needs_of(facts.config, facts.n_mtp, kv_dtype, tests, options.prefill_rows);
+    needs.weights = facts.weight_bytes;
+    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, false));
+  }
+  const ModelOptions model_options{.activations = model->activations,
+                                   .kv_dtype = kv_dtype,
+                                   .limits = Bench::limits(tests, options.prefill_rows)};
+  model->transformer = std::make_unique<Transformer>(facts.config, model->weights, model_options, compute);
+  facts.load_seconds = seconds_since(begin);
+  return model;
+}
+
+}  // namespace fathom::cli

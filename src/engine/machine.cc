@@ -1,0 +1,76 @@
+#include "engine/machine.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <limits>
+#include <tuple>
+
+namespace fathom {
+
+namespace {
+
+constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
+
+// The value of the first line "key : value", or empty.
+std::string field(const char* path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || !line.starts_with(key)) continue;
+    const size_t begin = line.find_first_not_of(" \t", colon + 1);
+    return begin == std::string::npos ? std::string() : line.substr(begin);
+  }
+  return {};
+}
+
+// A file that holds one number; "max" and what cannot be read are unknown.
+int64_t number_in(const char* path) {
+  std::ifstream file(path);
+  int64_t value = 0;
+  return file >> value ? value : kUnknown;
+}
+
+// Control groups of version 2, then 1. The page cache that the group holds can be taken back: it counts as free.
+int64_t left_in_group() {
+  for (const auto& [limit, used, stat] :
+       {std::tuple{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"},
+        std::tuple{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+                   "/sys/fs/cgroup/memory/memory.stat"}}) {
+    const int64_t bytes_max = number_in(limit), bytes_used = number_in(used);
+    if (bytes_max == kUnknown || bytes_used == kUnknown) continue;
+    int64_t cache = 0;
+    std::ifstream file(stat);
+    std::string key;
+    for (int64_t value = 0; file >> key >> value;) {
+      if (key == "inactive_file" || key == "active_file") cache += value;
+    }
+    return std::max<int64_t>(0, bytes_max - bytes_used + cache);
+  }
+  return kUnknown;
+}
+
+}  // namespace
+
+std::string cpu_name() {
+  const std::string name = field("/proc/cpuinfo", "model name");
+  return name.empty() ? "unknown processor" : name;
+}
+
+int64_t available_memory_bytes() {
+  const std::string text = field("/proc/meminfo", "MemAvailable");
+  int64_t kilobytes = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), kilobytes);
+  const int64_t available = parsed.ec == std::errc() ? kilobytes * 1024 : kUnknown;
+  return std::min(available, left_in_group());
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+}  // namespace fathom
