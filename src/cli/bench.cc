@@ -1,4 +1,5 @@
 // fathom bench: how fast a model runs on this machine, beside what the machine could do at most.
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string>
@@ -105,13 +106,20 @@ Status check_usage(const BenchModelOptions& options) {
   return {};
 }
 
+// The read bandwidth is measured on a buffer far larger than the caches, unless memory or time are too short for it.
+int64_t meter_bytes(double seconds) {
+  constexpr int64_t kMax = int64_t{1} << 30, kMin = int64_t{64} << 20;
+  const int64_t in_time = static_cast<int64_t>(std::min(seconds, 1.0) * 4 * static_cast<double>(kMax));
+  return std::clamp(std::min(in_time, available_memory_bytes() / 16), kMin, kMax);
+}
+
 Status run_bench(BenchCommand& command) {
   BenchModelOptions& options = command.model;
   FATHOM_RETURN_IF_ERROR(check_usage(options));
   FATHOM_TRY(const Isa isa, select_isa(options.common.isa));
   Pool pool(options.common.n_threads());
   const Compute compute{.isa = isa, .pool = &pool};
-  const MachineMeter meter(std::clamp(available_memory_bytes() / 16, int64_t{64} << 20, int64_t{1} << 30));
+  const MachineMeter meter(meter_bytes(command.bench.seconds));
   options.meter_bytes = meter.buffer_bytes();
   options.seed = command.bench.seed;
   options.prefill_rows = command.bench.prefill_rows;

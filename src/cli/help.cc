@@ -20,7 +20,9 @@ void append_entry(std::string& out, const std::string& name, std::string_view te
   }
   line.resize(std::max(line.size(), column), ' ');
   while (!text.empty()) {
-    const size_t blank = text.find(' ');
+    // "[default: X" stays together.
+    constexpr std::string_view kDefault = "[default: ";
+    const size_t blank = text.find(' ', text.starts_with(kDefault) ? kDefault.size() : 0);
     const std::string_view word = text.substr(0, blank);
     if (line.size() > column && line.size() + 1 + word.size() > kWidth) {
       out += line + "\n";
