@@ -160,6 +160,10 @@ TEST(Folders, AreMadeAndJoined) {
 TEST(Printable, IsOneBoundedLine) {
   EXPECT_EQ(printable("a\nb\x1b[31m\xff"), "a\\nb\\u001b[31m\xef\xbf\xbd");
   EXPECT_EQ(printable(std::string(1000, 'x'), 5), "xxxxx...");
+  EXPECT_EQ(printable("\"a\\b\" \u00e9"), "\"a\\b\" \u00e9");
+  EXPECT_EQ(printable("\x7f \u009b \u202e"), "\\u007f \\u009b \\u202e");
+  EXPECT_EQ(printable(printable("\"\n\"")), "\"\\n\"");
+  EXPECT_EQ(printable("a\u00e9", 2), "a...");
 }
 
 }  // namespace

@@ -7,8 +7,9 @@
 
 namespace fathom {
 
-// Control characters as JSON escapes, bytes that are not UTF-8 as U+FFFD, cut after max_bytes with
-// "...".
+// Control characters (also those that turn the direction of the text) as JSON escapes, bytes that
+// are not UTF-8 as U+FFFD, cut after max_bytes with "...". Quotes and backslashes stay as they are:
+// what is printable already does not change, so that a message may hold parts made by this.
 std::string printable(std::string_view text, size_t max_bytes = 200);
 
 }  // namespace fathom
