@@ -1,0 +1,184 @@
+// Goal: a broken tokenizer is refused with its file and what is wrong in it; none gives wrong ids in silence.
+// Method: the default model's tokenizer.json and tokenizer_config.json (or a tiktoken.model), one thing changed, read by
+// `tokenize`.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "io/json.h"
+#include "tests/support/faults.h"
+
+namespace fathom::test {
+namespace {
+
+namespace fs = std::filesystem;
+const std::string kJson = "tokenizer.json";
+const std::string kConfig = "tokenizer_config.json";
+const std::string kTiktoken = "tiktoken.model";
+
+// The member of that name, which must be there.
+Json& member(Json& object, std::string_view name) {
+  for (auto& [key, value] : object.as_object()) {
+    if (key == name) return value;
+  }
+  ADD_FAILURE() << "no " << name;
+  return object;
+}
+
+Break change(std::string file, std::function<void(Json&)> edit) {
+  return default_tokenizer([=](const TempDir& folder) {
+    Json json = parse_json(read_file(folder.file(file))).value();
+    edit(json);
+    folder.write(file, json.dump());
+  });
+}
+
+Break vocab(std::function<void(Json&)> edit) {
+  return change(kJson, [=](Json& json) { edit(member(member(json, "model"), "vocab")); });
+}
+
+Break merges(std::function<void(Json::Array&)> edit) {
+  return change(kJson, [=](Json& json) { edit(member(member(json, "model"), "merges").as_array()); });
+}
+
+Break model_field(std::string name, Json value) {
+  return change(kJson, [=](Json& json) { member(json, "model").set(name, value); });
+}
+
+Break added(std::string name, Json value) {
+  return change(kJson, [=](Json& json) { member(json, "added_tokens").as_array()[3].set(name, value); });
+}
+
+Break pattern(std::string regex) {
+  return change(kJson, [=](Json& json) {
+    Json split = Json::object();
+    Json of = Json::object();
+    of.set("Regex", regex);
+    split.set("type", "Split");
+    split.set("pattern", std::move(of));
+    split.set("behavior", "Isolated");
+    Json bytes = Json::object();
+    bytes.set("type", "ByteLevel");
+    bytes.set("use_regex", false);
+    bytes.set("add_prefix_space", false);
+    Json steps = Json::array();
+    steps.push_back(std::move(split));
+    steps.push_back(std::move(bytes));
+    Json sequence = Json::object();
+    sequence.set("type", "Sequence");
+    sequence.set("pretokenizers", std::move(steps));
+    json.set("pre_tokenizer", std::move(sequence));
+  });
+}
+
+Json typed(const std::string& type) {
+  Json json = Json::object();
+  json.set("type", type);
+  return json;
+}
+
+// All 256 bytes in base64, one a line with its rank.
+std::string tiktoken_bytes() {
+  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (int byte = 0; byte < 256; ++byte) {
+    text += kDigits[byte >> 2];
+    text += kDigits[(byte & 3) << 4];
+    text += "== " + std::to_string(byte) + "\n";
+  }
+  return text;
+}
+
+Break tiktoken(std::string content, std::string config = R"({"tokenizer_class": "TikTokenTokenizer"})") {
+  return in_order({put(kTiktoken, std::move(content)), put(kConfig, std::move(config))});
+}
+
+std::vector<Fault> json_faults() {
+  return {
+      {"NoTokenizerAtAll", {}, {}, {"{}", kJson, kTiktoken}},
+      {"TokenizerIsEmpty", default_tokenizer(put(kJson, "")), {}, {kJson, "JSON"}},
+      {"TokenizerIsCut", default_tokenizer([](const TempDir& folder) { fs::resize_file(folder.file(kJson), 100000); }), {}, {kJson, "JSON"}},
+      {"TokenizerIsAList", default_tokenizer(put(kJson, "[]")), {}, {kJson, "an array"}},
+      {"TokenizerIsNestedDeep", default_tokenizer(put(kJson, std::string(1000000, '['))), {}, {kJson, "nested"}},
+      {"TokenizerIsHuge", default_tokenizer([](const TempDir& folder) { fs::resize_file(folder.file(kJson), uintmax_t{1} << 41); }), {}, {kJson, "bytes"}},
+      {"TokenizerIsAPipe", in_order({default_tokenizer({}), [](const TempDir& folder) { fs::remove(folder.file(kJson)); ASSERT_EQ(::mkfifo(folder.file(kJson).c_str(), 0600), 0); }}), {}, {kJson, "a pipe"}},
+      {"ModelMissing", change(kJson, [](Json& json) { json.set("model", nullptr); }), {}, {kJson, "\"model\""}},
+      {"ModelOfAnotherKind", model_field("type", "Unigram"), {}, {kJson, "Unigram", "BPE"}},
+      {"ModelWithDropout", model_field("dropout", 0.1), {}, {kJson, "dropout"}},
+      {"ModelWithByteFallback", model_field("byte_fallback", true), {}, {kJson, "byte_fallback"}},
+      {"ModelWithASuffix", model_field("end_of_word_suffix", "</w>"), {}, {kJson, "end_of_word_suffix"}},
+      {"VocabularyIsAList", model_field("vocab", Json::array()), {}, {kJson, "model.vocab"}},
+      {"VocabularyIsEmpty", model_field("vocab", Json::object()), {}, {kJson}},
+      {"VocabularyHasAGap", vocab([](Json& json) { json.as_object().erase(json.as_object().begin() + 1000); }), {}, {kJson}},
+      {"VocabularyGivesAnIdTwice", vocab([](Json& json) { json.as_object()[1001].second = json.as_object()[1000].second; }), {}, {kJson, "twice"}},
+      {"VocabularyIdNegative", vocab([](Json& json) { json.as_object()[1000].second = -1; }), {}, {kJson, "-1"}},
+      {"VocabularyIdHuge", vocab([](Json& json) { json.as_object()[1000].second = int64_t{1} << 62; }), {}, {kJson, "4611686018427387904"}},
+      {"VocabularyIdIsAText", vocab([](Json& json) { json.as_object()[1000].second = "1000"; }), {}, {kJson, "model.vocab", "a string"}},
+      {"VocabularyWithoutAByte", vocab([](Json& json) { json.as_object()[10].first = "renamed"; }), {}, {kJson, "byte"}},
+      {"VocabularyPieceIsEmpty", vocab([](Json& json) { json.as_object()[1000].first = ""; }), {}, {kJson}},
+      {"MergeNamesAnUnknownToken", merges([](Json::Array& list) { list[5] = "qqqq zzzz"; }), {}, {kJson, "model.merges[5]", "qqqq"}},
+      {"MergeMakesAnUnknownToken", merges([](Json::Array& list) { list[5] = "! !"; }), {}, {kJson, "model.merges[5]"}},
+      {"MergeStandsTwice", merges([](Json::Array& list) { list[6] = list[5]; }), {}, {kJson, "5", "6", "the same"}},
+      {"MergeOfThree", merges([](Json::Array& list) { list[5] = "a b c"; }), {}, {kJson, "model.merges[5]"}},
+      {"MergeIsANumber", merges([](Json::Array& list) { list[5] = 7; }), {}, {kJson, "model.merges[5]"}},
+      {"MergesAreAnObject", model_field("merges", Json::object()), {}, {kJson, "merges"}},
+      {"TenMillionMerges", merges([](Json::Array& list) { list.assign(10'000'000, Json("a b")); }), {}, {kJson, "10000000"}},
+      {"AddedTokenIsAByte", added("id", 100), {}, {kJson, "100"}},
+      {"AddedTokenIdHuge", added("id", int64_t{1} << 40), {}, {kJson, "1099511627776"}},
+      {"AddedTokenWithoutContent", added("content", nullptr), {}, {kJson, "content"}},
+      {"AddedTokenIsEmpty", added("content", ""), {}, {kJson, "content"}},
+      {"AddedTokenThatStrips", added("lstrip", true), {}, {kJson, "lstrip"}},
+      {"AddedTokenThatIsAWord", added("single_word", true), {}, {kJson, "single_word"}},
+      {"AddedTokensAreAText", change(kJson, [](Json& json) { json.set("added_tokens", "none"); }), {}, {kJson, "added_tokens"}},
+      {"NormaliserOfAnotherKind", change(kJson, [](Json& json) { json.set("normalizer", typed("NFKC")); }), {}, {kJson, "NFKC"}},
+      {"PreTokenizerMissing", change(kJson, [](Json& json) { json.set("pre_tokenizer", nullptr); }), {}, {kJson, "pre_tokenizer"}},
+      {"PreTokenizerOfAnotherKind", change(kJson, [](Json& json) { json.set("pre_tokenizer", typed("Metaspace")); }), {}, {kJson, "Metaspace"}},
+      {"DecoderMissing", change(kJson, [](Json& json) { json.set("decoder", nullptr); }), {}, {kJson, "decoder"}},
+      {"PostProcessorOfAnotherKind", change(kJson, [](Json& json) { json.set("post_processor", typed("BertProcessing")); }), {}, {kJson, "BertProcessing"}},
+      {"PatternIsNoRegex", pattern("(unclosed"), {}, {kJson, "(unclosed"}},
+      {"PatternOfExponentialTime", pattern("(a+)+b"), {}, {kJson, "(a+)+b", "linear"}},
+      {"PatternWithABackReference", pattern("(a)\\1"), {}, {kJson, "(a)\\1"}},
+      {"PatternIsEmpty", pattern(""), {}, {kJson, "pattern"}},
+      {"PatternOfAMegabyte", pattern(std::string(1 << 20, 'a')), {}, {kJson, "bytes"}},
+  };
+}
+
+std::vector<Fault> config_faults() {
+  return {
+      {"ConfigIsNoJson", default_tokenizer(put(kConfig, "{")), {}, {kConfig, "JSON"}},
+      {"ConfigIsAList", default_tokenizer(put(kConfig, "[]")), {}, {kConfig, "an array"}},
+      {"BosIsNoToken", change(kConfig, [](Json& json) { json.set("bos_token", "<nobody>"); }), {}, {kConfig, "bos_token", "<nobody>"}},
+      {"BosIsANumber", change(kConfig, [](Json& json) { json.set("bos_token", 0); }), {}, {kConfig, "bos_token", "an integer"}},
+      {"AddBosIsAText", change(kConfig, [](Json& json) { json.set("add_bos_token", "yes"); }), {}, {kConfig, "add_bos_token", "a string"}},
+      {"AddBosWithoutABos", change(kConfig, [](Json& json) { json.set("bos_token", nullptr); }), {}, {kConfig, "bos"}},
+      {"DecoderKeyIsNoId", change(kConfig, [](Json& json) { Json map = Json::object(); map.set("seven", Json::object()); json.set("added_tokens_decoder", map); }), {}, {kConfig, "seven"}},
+      {"ChatTemplateIsANumber", change(kConfig, [](Json& json) { json.set("chat_template", 7); }), {}, {kConfig, "chat_template", "an integer"}},
+      {"TiktokenLineIsNoBase64", tiktoken(tiktoken_bytes() + "!!!! 256\n"), {}, {kTiktoken, "line 257", "base64"}},
+      {"TiktokenLineWithoutARank", tiktoken(tiktoken_bytes() + "YWI=\n"), {}, {kTiktoken, "line 257"}},
+      {"TiktokenRankTwice", tiktoken(tiktoken_bytes() + "YWI= 7\n"), {}, {kTiktoken, "line 257", "7"}},
+      {"TiktokenRankHuge", tiktoken(tiktoken_bytes() + "YWI= 99999999999999999999\n"), {}, {kTiktoken, "line 257"}},
+      {"TiktokenWithoutAByte", tiktoken(tiktoken_bytes().substr(7)), {}, {kTiktoken}},
+      {"TiktokenIsEmpty", tiktoken(""), {}, {kTiktoken, "no pieces"}},
+      {"TiktokenOfAnUnknownClass", tiktoken(tiktoken_bytes(), R"({"tokenizer_class": "OtherTokenizer"})"), {}, {kConfig, "OtherTokenizer"}},
+  };
+}
+
+std::vector<Fault> all_faults() {
+  std::vector<Fault> faults;
+  for (const auto& group : {json_faults(), config_faults()}) {
+    for (Fault fault : group) {
+      fault.command = {"tokenize", "--model", "{}"};
+      fault.input = "some text";
+      faults.push_back(std::move(fault));
+    }
+  }
+  return faults;
+}
+
+class TokenizerFault : public FaultTest {};
+TEST_P(TokenizerFault, IsAnsweredByOneSentence) { expect_one_sentence(GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Faults, TokenizerFault, ::testing::ValuesIn(all_faults()), fault_name);
+
+}  // namespace
+}  // namespace fathom::test
