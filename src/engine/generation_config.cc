@@ -26,9 +26,9 @@ Status read_token(const Json& value, const std::string& file, std::vector<int32_
 
 Result<GenerationConfig> parse_generation_config(std::string_view json_text, const std::string& file) {
   auto parsed = parse_json(json_text);
-  if (!parsed.ok()) return invalid_error(file, ": ", parsed.error().message);
+  if (!parsed.ok()) return invalid_error(file, " is ", parsed.error().message);
   const Json& json = *parsed;
-  if (!json.is_object()) return invalid_error(file, ": is ", json.type_name(), ", expected an object");
+  if (!json.is_object()) return invalid_error(file, " is ", json.type_name(), ", expected an object");
   GenerationConfig config;
   SamplingParams& sampling = config.sampling;
   FATHOM_RETURN_IF_ERROR(read_number(json, "temperature", file, sampling.temperature));

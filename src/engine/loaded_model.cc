@@ -26,14 +26,14 @@ Status load_generation_config(LoadedModel& model) {
     FATHOM_TRY(model.generation, parse_generation_config(file.text(), model.files.path_of("generation_config.json")));
   }
   auto& eos = model.generation.eos_token_ids;
+  for (const int32_t id : eos) {
+    if (id < model.config.vocab_size) continue;
+    return invalid_error(model.files.path_of("generation_config.json"), ": eos_token_id ", id,
+                         " is not in the vocabulary of ", model.config.vocab_size, "; is it from the same checkpoint?");
+  }
+  // Those of the config and of the tokenizer are checked where they are read.
   if (eos.empty()) eos = model.config.eos_token_id;
   if (eos.empty() && model.tokenizer && model.tokenizer->eos_token_id()) eos.push_back(*model.tokenizer->eos_token_id());
-  for (const int32_t id : eos) {
-    if (id < 0 || id >= model.config.vocab_size) {
-      return invalid_error(model.files.describe(), ": eos_token_id ", id, " is not in the vocabulary of ",
-                           model.config.vocab_size);
-    }
-  }
   return {};
 }
 

@@ -25,8 +25,16 @@ Result<Tokenizer> load_tokenizer(const ModelFiles& files) {
   }
   auto tokenizer = json ? Tokenizer::from_json(file.text(), config.text())
                         : Tokenizer::from_tiktoken(file.text(), config.text());
-  if (!tokenizer.ok()) return Error{tokenizer.error().code, str_cat(files.path_of(name), ": ", tokenizer.error().message)};
-  return tokenizer;
+  if (tokenizer.ok()) return tokenizer;
+  // The message begins with the file's name, which is one of these two.
+  Error error = tokenizer.error();
+  for (const std::string_view file_name : {name, kTokenizerConfig}) {
+    if (error.message.starts_with(str_cat(file_name, ":"))) {
+      error.message.replace(0, file_name.size(), files.path_of(file_name));
+      break;
+    }
+  }
+  return error;
 }
 
 }  // namespace fathom
