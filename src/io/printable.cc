@@ -6,8 +6,8 @@ namespace fathom {
 
 namespace {
 
-// What would act on a terminal in place of being shown: controls (C0, DEL, C1), separators of lines,
-// and those that turn the direction of the text around.
+// What would act on a terminal in place of being shown: controls (C0, DEL, C1), separators of
+// lines, and those that turn the direction of the text around.
 bool acts(char32_t c) {
   return c < 0x20 || (c >= 0x7f && c <= 0x9f) || (c >= 0x2028 && c <= 0x202e) ||
          (c >= 0x2066 && c <= 0x2069);

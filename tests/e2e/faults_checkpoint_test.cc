@@ -1,5 +1,6 @@
-// Goal: no broken file of weights brings the program down or is taken for a good one; each is answered by one sentence.
-// Method: a good random checkpoint of every mechanism, one thing broken, read by `inspect` and by `score` (which runs it).
+// Goal: no broken file of weights brings the program down or is taken for a good one; each is
+// answered by one sentence. Method: a good random checkpoint of every mechanism, one thing broken,
+// read by `inspect` and by `score` (which runs it).
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -24,7 +25,8 @@ const std::string kOne = "model.safetensors";
 const std::string kIndex = "model.safetensors.index.json";
 const std::string kFirst = "model-00001-of-000002.safetensors";
 const std::string kSecond = "model-00002-of-000002.safetensors";
-const std::vector<std::vector<std::string>> kReaders = {{"inspect", "{}"}, {"score", "--model", "{}"}};
+const std::vector<std::vector<std::string>> kReaders = {{"inspect", "{}"},
+                                                        {"score", "--model", "{}"}};
 constexpr std::string_view kScored = "{\"ids\": [0, 5, 9]}\n";
 
 TinyTensors tensors_of(std::string_view config) {
@@ -92,7 +94,8 @@ Json extents(std::vector<int64_t> values) {
 }
 
 // Two shards, the first of the first ten tensors, with an index that is changed.
-Break sharded(std::function<void(Json& index)> change, std::function<void(const TempDir&)> then = {}) {
+Break sharded(std::function<void(Json& index)> change,
+              std::function<void(const TempDir&)> then = {}) {
   return [=](const TempDir& folder) {
     folder.write("config.json", kTinyConfig);
     const TinyTensors all = tensors_of(kTinyConfig);
@@ -136,35 +139,134 @@ std::vector<Fault> header_faults() {
   return {
       {"FileOfNoBytes", bytes([](std::string& file) { file.clear(); }), {}, {path, "0 bytes"}},
       {"FileOfSevenBytes", bytes([](std::string& file) { file.resize(7); }), {}, {path, "7 bytes"}},
-      {"HeaderOfNoBytes", bytes([](std::string& file) { file = std::string(64, '\0'); }), {}, {path, "length is 0"}},
-      {"HeaderLongerThanAnything", bytes([](std::string& file) { file.replace(0, 8, 8, '\xff'); }), {}, {path, "length"}},
-      {"HeaderOfTwoTo63", bytes([](std::string& file) { file.replace(0, 8, std::string(7, '\0') + '\x80'); }), {}, {path, "length"}},
-      {"HeaderBeyondTheFile", bytes([](std::string& file) { file[2] = '\x7f'; }), {}, {path, "download complete"}},
-      {"HeaderIsNoJson", header([](std::string& text) { text[1] = '}'; }), {}, {path, "header", "JSON"}},
-      {"HeaderIsAnArray", header([](std::string& text) { text = "[1, 2]"; }), {}, {path, "expected an object"}},
-      {"HeaderNestedDeep", header([](std::string& text) { text = std::string(100000, '['); }), {}, {path, "JSON"}},
-      {"HeaderIsNotUtf8", header([](std::string& text) { replace_first(text, "embed", "\xff\xfe\xfd__"); }), {}, {path, "JSON"}},
-      {"TensorNamedTwice", header([](std::string& text) { replace_first(text, kNorm, kEmbed); }), {}, {path, kEmbed}},
-      {"TensorNameWithASlash", header([](std::string& text) { replace_first(text, kNorm, "model/norm.weight"); }), {}, {path, "model/norm", "name"}},
-      {"TensorNameWithANul", header([](std::string& text) { replace_first(text, kNorm, "model.norm\\u0000x"); }), {}, {path, "name"}},
-      {"TensorNameIsEmpty", header([](std::string& text) { replace_first(text, kNorm, ""); }), {}, {path, "name"}},
-      {"EntryIsANumber", header([](std::string& text) { replace_first(text, "{", "{\"x\": 3, "); }), {}, {path, "x", "expected an object"}},
-      {"UnknownDtype", entry(kNorm, [](Json& json) { json.set("dtype", "Q7"); }), {}, {path, kNorm, "Q7"}},
+      {"HeaderOfNoBytes",
+       bytes([](std::string& file) { file = std::string(64, '\0'); }),
+       {},
+       {path, "length is 0"}},
+      {"HeaderLongerThanAnything",
+       bytes([](std::string& file) { file.replace(0, 8, 8, '\xff'); }),
+       {},
+       {path, "length"}},
+      {"HeaderOfTwoTo63",
+       bytes([](std::string& file) { file.replace(0, 8, std::string(7, '\0') + '\x80'); }),
+       {},
+       {path, "length"}},
+      {"HeaderBeyondTheFile",
+       bytes([](std::string& file) { file[2] = '\x7f'; }),
+       {},
+       {path, "download complete"}},
+      {"HeaderIsNoJson",
+       header([](std::string& text) { text[1] = '}'; }),
+       {},
+       {path, "header", "JSON"}},
+      {"HeaderIsAnArray",
+       header([](std::string& text) { text = "[1, 2]"; }),
+       {},
+       {path, "expected an object"}},
+      {"HeaderNestedDeep",
+       header([](std::string& text) { text = std::string(100000, '['); }),
+       {},
+       {path, "JSON"}},
+      {"HeaderIsNotUtf8",
+       header([](std::string& text) { replace_first(text, "embed", "\xff\xfe\xfd__"); }),
+       {},
+       {path, "JSON"}},
+      {"TensorNamedTwice",
+       header([](std::string& text) { replace_first(text, kNorm, kEmbed); }),
+       {},
+       {path, kEmbed}},
+      {"TensorNameWithASlash",
+       header([](std::string& text) { replace_first(text, kNorm, "model/norm.weight"); }),
+       {},
+       {path, "model/norm", "name"}},
+      {"TensorNameWithANul",
+       header([](std::string& text) { replace_first(text, kNorm, "model.norm\\u0000x"); }),
+       {},
+       {path, "name"}},
+      {"TensorNameIsEmpty",
+       header([](std::string& text) { replace_first(text, kNorm, ""); }),
+       {},
+       {path, "name"}},
+      {"EntryIsANumber",
+       header([](std::string& text) { replace_first(text, "{", "{\"x\": 3, "); }),
+       {},
+       {path, "x", "expected an object"}},
+      {"UnknownDtype",
+       entry(kNorm, [](Json& json) { json.set("dtype", "Q7"); }),
+       {},
+       {path, kNorm, "Q7"}},
       {"DtypeMissing", entry(kNorm, [](Json& json) { json = Json::object(); }), {}, {path, kNorm}},
-      {"ShapeMissing", entry(kNorm, [](Json& json) { json.set("shape", nullptr); }), {}, {path, kNorm, "shape"}},
-      {"ShapeNegative", entry(kNorm, [](Json& json) { json.set("shape", extents({-24})); }), {}, {path, kNorm, "-24"}},
-      {"ShapeWithAFraction", entry(kNorm, [](Json& json) { json.set("shape", Json(Json::Array{Json(24.5)})); }), {}, {path, kNorm, "24.5"}},
-      {"ShapeOverflows", entry(kNorm, [](Json& json) { json.set("shape", extents({int64_t{1} << 40, int64_t{1} << 40})); }), {}, {path, kNorm, "overflow"}},
-      {"ShapeOfTooManyDimensions", entry(kNorm, [](Json& json) { json.set("shape", extents(std::vector<int64_t>(1000, 1))); }), {}, {path, kNorm, "1000"}},
-      {"SizeIsNotThatOfTheShape", entry(kNorm, [](Json& json) { json.set("shape", extents({23})); }), {}, {path, kNorm, "46", "48"}},
-      {"OffsetsReversed", entry(kNorm, [](Json& json) { json.set("data_offsets", extents({48, 0})); }), {}, {path, kNorm, "reversed"}},
-      {"OffsetsNegative", entry(kNorm, [](Json& json) { json.set("data_offsets", extents({-48, 0})); }), {}, {path, kNorm, "-48"}},
-      {"OffsetsAreTexts", entry(kNorm, [](Json& json) { json.set("data_offsets", "0, 48"); }), {}, {path, kNorm, "data_offsets"}},
-      {"DataOverlap", entry(kNorm, [](Json& json) { json.set("data_offsets", extents({0, 48})); }), {}, {path, "inside"}},
-      {"DataPastTheEnd", entry(kNorm, [](Json& json) { json.set("data_offsets", extents({int64_t{1} << 50, (int64_t{1} << 50) + 48})); }), {}, {path}},
-      {"BytesThatNoTensorHas", bytes([](std::string& file) { file += "12345678"; }), {}, {path, "bytes"}},
-      {"FileCutByOneByte", bytes([](std::string& file) { file.pop_back(); }), {}, {path, "download complete"}},
-      {"MetadataIsAList", header([](std::string& text) { replace_first(text, "{\"format\":\"pt\"}", "[]"); }), {}, {path, "__metadata__"}},
+      {"ShapeMissing",
+       entry(kNorm, [](Json& json) { json.set("shape", nullptr); }),
+       {},
+       {path, kNorm, "shape"}},
+      {"ShapeNegative",
+       entry(kNorm, [](Json& json) { json.set("shape", extents({-24})); }),
+       {},
+       {path, kNorm, "-24"}},
+      {"ShapeWithAFraction",
+       entry(kNorm, [](Json& json) { json.set("shape", Json(Json::Array{Json(24.5)})); }),
+       {},
+       {path, kNorm, "24.5"}},
+      {"ShapeOverflows",
+       entry(kNorm,
+             [](Json& json) {
+               json.set("shape", extents({int64_t{1} << 40, int64_t{1} << 40}));
+             }),
+       {},
+       {path, kNorm, "overflow"}},
+      {"ShapeOfTooManyDimensions",
+       entry(kNorm, [](Json& json) { json.set("shape", extents(std::vector<int64_t>(1000, 1))); }),
+       {},
+       {path, kNorm, "1000"}},
+      {"SizeIsNotThatOfTheShape",
+       entry(kNorm, [](Json& json) { json.set("shape", extents({23})); }),
+       {},
+       {path, kNorm, "46", "48"}},
+      {"OffsetsReversed",
+       entry(kNorm,
+             [](Json& json) {
+               json.set("data_offsets", extents({48, 0}));
+             }),
+       {},
+       {path, kNorm, "reversed"}},
+      {"OffsetsNegative",
+       entry(kNorm,
+             [](Json& json) {
+               json.set("data_offsets", extents({-48, 0}));
+             }),
+       {},
+       {path, kNorm, "-48"}},
+      {"OffsetsAreTexts",
+       entry(kNorm, [](Json& json) { json.set("data_offsets", "0, 48"); }),
+       {},
+       {path, kNorm, "data_offsets"}},
+      {"DataOverlap",
+       entry(kNorm,
+             [](Json& json) {
+               json.set("data_offsets", extents({0, 48}));
+             }),
+       {},
+       {path, "inside"}},
+      {"DataPastTheEnd",
+       entry(kNorm,
+             [](Json& json) {
+               json.set("data_offsets", extents({int64_t{1} << 50, (int64_t{1} << 50) + 48}));
+             }),
+       {},
+       {path}},
+      {"BytesThatNoTensorHas",
+       bytes([](std::string& file) { file += "12345678"; }),
+       {},
+       {path, "bytes"}},
+      {"FileCutByOneByte",
+       bytes([](std::string& file) { file.pop_back(); }),
+       {},
+       {path, "download complete"}},
+      {"MetadataIsAList",
+       header([](std::string& text) { replace_first(text, "{\"format\":\"pt\"}", "[]"); }),
+       {},
+       {path, "__metadata__"}},
   };
 }
 
@@ -197,29 +299,90 @@ std::vector<Fault> tensor_faults() {
   const std::string scales = kDown + "_scale_inv";
   return {
       {"TensorMissing", drop(kEmbed), {}, {kEmbed, "[32, 24]", "missing", "{}"}},
-      {"RouterBiasMissing", drop("model.layers.1.mlp.gate.e_score_correction_bias"), {}, {"e_score_correction_bias", "missing"}},
-      {"OneTensorOfTheMtpModuleMissing", drop("model.layers.2.eh_proj.weight"), {}, {"model.layers.2.eh_proj.weight", "missing"}},
-      {"TensorThatNoConfigAsksFor", tensors([](TinyTensors& all) { all.push_back({{"model.layers.0.extra.weight", Dtype::kBF16, {4}}, std::string(8, '\0')}); }), {}, {"model.layers.0.extra.weight", path}},
-      {"TensorOfAnotherShape", reshape(kGate, Dtype::kBF16, {5, 24}), {}, {path, kGate, "[4, 24]", "[5, 24]"}},
-      {"TensorTransposed", reshape(kEmbed, Dtype::kBF16, {24, 32}), {}, {path, kEmbed, "[32, 24]", "[24, 32]"}},
-      {"VocabularyOfAnotherSize", reshape(kEmbed, Dtype::kBF16, {31, 24}), {}, {path, kEmbed, "[32, 24]", "[31, 24]"}},
+      {"RouterBiasMissing",
+       drop("model.layers.1.mlp.gate.e_score_correction_bias"),
+       {},
+       {"e_score_correction_bias", "missing"}},
+      {"OneTensorOfTheMtpModuleMissing",
+       drop("model.layers.2.eh_proj.weight"),
+       {},
+       {"model.layers.2.eh_proj.weight", "missing"}},
+      {"TensorThatNoConfigAsksFor",
+       tensors([](TinyTensors& all) {
+         all.push_back({{"model.layers.0.extra.weight", Dtype::kBF16, {4}}, std::string(8, '\0')});
+       }),
+       {},
+       {"model.layers.0.extra.weight", path}},
+      {"TensorOfAnotherShape",
+       reshape(kGate, Dtype::kBF16, {5, 24}),
+       {},
+       {path, kGate, "[4, 24]", "[5, 24]"}},
+      {"TensorTransposed",
+       reshape(kEmbed, Dtype::kBF16, {24, 32}),
+       {},
+       {path, kEmbed, "[32, 24]", "[24, 32]"}},
+      {"VocabularyOfAnotherSize",
+       reshape(kEmbed, Dtype::kBF16, {31, 24}),
+       {},
+       {path, kEmbed, "[32, 24]", "[31, 24]"}},
       {"TensorOfIntegers", reshape(kEmbed, Dtype::kI64, {32, 24}), {}, {path, kEmbed, "I64"}},
-      {"Fp8WithoutAQuantizationConfig", reshape(kDown, Dtype::kF8E4M3, {24, 40}), {}, {path, kDown, "F8_E4M3"}},
-      {"NormThatIsNan", tensors([](TinyTensors& all) { tensor_named(all, kNorm).bytes.replace(0, 2, "\xc0\x7f"); }), {}, {path, kNorm, "element 0", "nan"}},
-      {"ScaleNan", scale(std::numeric_limits<float>::quiet_NaN()), {}, {path, scales, "[0, 0]", "nan"}},
+      {"Fp8WithoutAQuantizationConfig",
+       reshape(kDown, Dtype::kF8E4M3, {24, 40}),
+       {},
+       {path, kDown, "F8_E4M3"}},
+      {"NormThatIsNan",
+       tensors([](TinyTensors& all) { tensor_named(all, kNorm).bytes.replace(0, 2, "\xc0\x7f"); }),
+       {},
+       {path, kNorm, "element 0", "nan"}},
+      {"ScaleNan",
+       scale(std::numeric_limits<float>::quiet_NaN()),
+       {},
+       {path, scales, "[0, 0]", "nan"}},
       {"ScaleInfinite", scale(infinite), {}, {path, scales, "[0, 0]", "inf"}},
       {"ScaleZero", scale(0), {}, {path, scales, "[0, 0]", "is 0"}},
       {"ScaleNegative", scale(-1), {}, {path, scales, "[0, 0]", "-1"}},
-      {"ScaleSubnormal", scale(std::numeric_limits<float>::denorm_min()), {}, {path, scales, "[0, 0]"}},
-      {"ScalesOfAnotherGrid", tensors([](TinyTensors& all) { TinyTensor& tensor = tensor_named(all, kDown + "_scale_inv"); tensor.spec.shape = {1, 1}; tensor.bytes.resize(4); }, kTinyFp8Config), {}, {path, scales, "[2, 1]", "[1, 1]"}},
-      {"ScalesMissing", tensors([](TinyTensors& all) { std::erase_if(all, [](const TinyTensor& tensor) { return tensor.spec.name == kDown + "_scale_inv"; }); }, kTinyFp8Config), {}, {scales, "missing"}},
-      {"Bf16WhereFp8IsPromised", tensors([](TinyTensors& all) { TinyTensor& tensor = tensor_named(all, kDown); tensor.spec.dtype = Dtype::kBF16; tensor.bytes.resize(tensor.bytes.size() * 2, '\x01'); }, kTinyFp8Config), {}, {path, kDown, "BF16", "F8_E4M3"}},
+      {"ScaleSubnormal",
+       scale(std::numeric_limits<float>::denorm_min()),
+       {},
+       {path, scales, "[0, 0]"}},
+      {"ScalesOfAnotherGrid",
+       tensors(
+           [](TinyTensors& all) {
+             TinyTensor& tensor = tensor_named(all, kDown + "_scale_inv");
+             tensor.spec.shape = {1, 1};
+             tensor.bytes.resize(4);
+           },
+           kTinyFp8Config),
+       {},
+       {path, scales, "[2, 1]", "[1, 1]"}},
+      {"ScalesMissing",
+       tensors(
+           [](TinyTensors& all) {
+             std::erase_if(all, [](const TinyTensor& tensor) {
+               return tensor.spec.name == kDown + "_scale_inv";
+             });
+           },
+           kTinyFp8Config),
+       {},
+       {scales, "missing"}},
+      {"Bf16WhereFp8IsPromised",
+       tensors(
+           [](TinyTensors& all) {
+             TinyTensor& tensor = tensor_named(all, kDown);
+             tensor.spec.dtype = Dtype::kBF16;
+             tensor.bytes.resize(tensor.bytes.size() * 2, '\x01');
+           },
+           kTinyFp8Config),
+       {},
+       {path, kDown, "BF16", "F8_E4M3"}},
   };
 }
 
 std::vector<Fault> folder_faults() {
   const std::string index = "{}/" + kIndex;
-  const auto without = [](const std::string& name) { return [=](const TempDir& folder) { fs::remove(folder.file(name)); }; };
+  const auto without = [](const std::string& name) {
+    return [=](const TempDir& folder) { fs::remove(folder.file(name)); };
+  };
   const auto good = bytes([](std::string&) {});
   const auto in_place_of_weights = [=](std::function<void(const std::string& path)> make) {
     return in_order({good, without(kOne), [=](const TempDir& folder) { make(folder.file(kOne)); }});
@@ -227,29 +390,112 @@ std::vector<Fault> folder_faults() {
   return {
       {"FolderIsEmpty", {}, {}, {"{}/config.json"}},
       {"FolderHasNoWeights", in_order({good, without(kOne)}), {}, {"{}", "no *.safetensors"}},
-      {"TwoFilesOfWeightsAndNoIndex", in_order({sharded(nothing), without(kIndex)}), {}, {"{}", "2 *.safetensors"}},
-      {"IndexIsNoJson", in_order({sharded(nothing), put(kIndex, "{\"weight_map\": ")}), {}, {index, "JSON"}},
+      {"TwoFilesOfWeightsAndNoIndex",
+       in_order({sharded(nothing), without(kIndex)}),
+       {},
+       {"{}", "2 *.safetensors"}},
+      {"IndexIsNoJson",
+       in_order({sharded(nothing), put(kIndex, "{\"weight_map\": ")}),
+       {},
+       {index, "JSON"}},
       {"IndexIsEmpty", in_order({sharded(nothing), put(kIndex, "")}), {}, {index, "JSON"}},
-      {"IndexWithoutAMap", in_order({sharded(nothing), put(kIndex, "{}")}), {}, {kIndex, "weight_map"}},
-      {"IndexNamesNothing", in_order({sharded(nothing), put(kIndex, "{\"weight_map\": {}}")}), {}, {index, "empty"}},
+      {"IndexWithoutAMap",
+       in_order({sharded(nothing), put(kIndex, "{}")}),
+       {},
+       {kIndex, "weight_map"}},
+      {"IndexNamesNothing",
+       in_order({sharded(nothing), put(kIndex, "{\"weight_map\": {}}")}),
+       {},
+       {index, "empty"}},
       {"IndexNamesANumber", index_entry(kEmbed, 7), {}, {index, kEmbed, "an integer"}},
-      {"IndexNamesAMissingShard", in_order({sharded(nothing), without(kSecond)}), {}, {kIndex, "{}/" + kSecond, "does not exist"}},
-      {"IndexNamesAFileAbove", index_entry(kEmbed, "../" + kFirst), {}, {index, kEmbed, "../" + kFirst}},
-      {"IndexNamesAFileByItsPath", index_entry(kEmbed, "/etc/passwd"), {}, {index, kEmbed, "/etc/passwd"}},
-      {"IndexPutsATensorIntoAnotherShard", index_entry(kEmbed, kSecond), {}, {kEmbed, kFirst, kSecond}},
-      {"IndexNamesATensorThatNoShardHas", index_entry("model.layers.9.weight", kFirst), {}, {"model.layers.9.weight", kFirst}},
-      {"IndexLeavesATensorOut", sharded([](Json& json) { Json map = *json.find("weight_map"); map.as_object().erase(map.as_object().begin()); json.set("weight_map", map); }), {}, {kEmbed, kIndex}},
-      {"IndexOfAnotherSize", sharded([](Json& json) { Json metadata = Json::object(); metadata.set("total_size", 12345); json.set("metadata", metadata); }), {}, {index, "12345"}},
-      {"ShardIsTheOtherShard", sharded(nothing, [](const TempDir& folder) { folder.write(kSecond, read_file(folder.file(kFirst))); }), {}, {kSecond}},
-      {"ShardCutInTheMiddle", sharded(nothing, [](const TempDir& folder) { fs::resize_file(folder.file(kSecond), 3000); }), {}, {"{}/" + kSecond}},
-      {"WeightsAreAFolder", in_place_of_weights([](const std::string& path) { fs::create_directory(path); }), {}, {"{}/" + kOne, "directory"}},
-      {"WeightsAreAPipe", in_place_of_weights([](const std::string& path) { ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0); }), {}, {"{}/" + kOne, "a pipe"}},
-      {"WeightsAreADevice", in_place_of_weights([](const std::string& path) { fs::create_symlink("/dev/zero", path); }), {}, {"{}/" + kOne, "a device"}},
-      {"WeightsAreALinkToNowhere", in_place_of_weights([](const std::string& path) { fs::create_symlink("nowhere", path); }), {}, {"{}"}},
-      {"WeightsAreALoopOfLinks", in_place_of_weights([](const std::string& path) { fs::create_symlink(kOne, path); }), {}, {"{}"}},
-      {"WeightsAreAHugeFileOfHoles", in_place_of_weights([](const std::string& path) { std::ofstream(path).put('\0'); fs::resize_file(path, uintmax_t{1} << 42); }), {}, {"{}/" + kOne, "length is 0"}},
-      {"ConfigIsAPipe", in_order({good, without("config.json"), [](const TempDir& folder) { ASSERT_EQ(::mkfifo(folder.file("config.json").c_str(), 0600), 0); }}), {}, {"{}/config.json", "a pipe"}},
-      {"ConfigIsHuge", in_order({good, [](const TempDir& folder) { fs::resize_file(folder.file("config.json"), uintmax_t{1} << 40); }}), {}, {"{}/config.json", "bytes"}},
+      {"IndexNamesAMissingShard",
+       in_order({sharded(nothing), without(kSecond)}),
+       {},
+       {kIndex, "{}/" + kSecond, "does not exist"}},
+      {"IndexNamesAFileAbove",
+       index_entry(kEmbed, "../" + kFirst),
+       {},
+       {index, kEmbed, "../" + kFirst}},
+      {"IndexNamesAFileByItsPath",
+       index_entry(kEmbed, "/etc/passwd"),
+       {},
+       {index, kEmbed, "/etc/passwd"}},
+      {"IndexPutsATensorIntoAnotherShard",
+       index_entry(kEmbed, kSecond),
+       {},
+       {kEmbed, kFirst, kSecond}},
+      {"IndexNamesATensorThatNoShardHas",
+       index_entry("model.layers.9.weight", kFirst),
+       {},
+       {"model.layers.9.weight", kFirst}},
+      {"IndexLeavesATensorOut",
+       sharded([](Json& json) {
+         Json map = *json.find("weight_map");
+         map.as_object().erase(map.as_object().begin());
+         json.set("weight_map", map);
+       }),
+       {},
+       {kEmbed, kIndex}},
+      {"IndexOfAnotherSize",
+       sharded([](Json& json) {
+         Json metadata = Json::object();
+         metadata.set("total_size", 12345);
+         json.set("metadata", metadata);
+       }),
+       {},
+       {index, "12345"}},
+      {"ShardIsTheOtherShard",
+       sharded(
+           nothing,
+           [](const TempDir& folder) { folder.write(kSecond, read_file(folder.file(kFirst))); }),
+       {},
+       {kSecond}},
+      {"ShardCutInTheMiddle",
+       sharded(nothing, [](const TempDir& folder) { fs::resize_file(folder.file(kSecond), 3000); }),
+       {},
+       {"{}/" + kSecond}},
+      {"WeightsAreAFolder",
+       in_place_of_weights([](const std::string& path) { fs::create_directory(path); }),
+       {},
+       {"{}/" + kOne, "directory"}},
+      {"WeightsAreAPipe",
+       in_place_of_weights(
+           [](const std::string& path) { ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0); }),
+       {},
+       {"{}/" + kOne, "a pipe"}},
+      {"WeightsAreADevice",
+       in_place_of_weights([](const std::string& path) { fs::create_symlink("/dev/zero", path); }),
+       {},
+       {"{}/" + kOne, "a device"}},
+      {"WeightsAreALinkToNowhere",
+       in_place_of_weights([](const std::string& path) { fs::create_symlink("nowhere", path); }),
+       {},
+       {"{}"}},
+      {"WeightsAreALoopOfLinks",
+       in_place_of_weights([](const std::string& path) { fs::create_symlink(kOne, path); }),
+       {},
+       {"{}"}},
+      {"WeightsAreAHugeFileOfHoles",
+       in_place_of_weights([](const std::string& path) {
+         std::ofstream(path).put('\0');
+         fs::resize_file(path, uintmax_t{1} << 42);
+       }),
+       {},
+       {"{}/" + kOne, "length is 0"}},
+      {"ConfigIsAPipe",
+       in_order({good, without("config.json"),
+                 [](const TempDir& folder) {
+                   ASSERT_EQ(::mkfifo(folder.file("config.json").c_str(), 0600), 0);
+                 }}),
+       {},
+       {"{}/config.json", "a pipe"}},
+      {"ConfigIsHuge",
+       in_order({good,
+                 [](const TempDir& folder) {
+                   fs::resize_file(folder.file("config.json"), uintmax_t{1} << 40);
+                 }}),
+       {},
+       {"{}/config.json", "bytes"}},
   };
 }
 
@@ -259,7 +505,8 @@ std::vector<Fault> all_faults() {
     for (const Fault& fault : group) add_for_each(faults, fault, kReaders, kScored);
   }
   faults.push_back({"Fp8CodeThatIsNan",
-                    tensors([](TinyTensors& all) { tensor_named(all, kDown).bytes[41] = '\x7f'; }, kTinyFp8Config),
+                    tensors([](TinyTensors& all) { tensor_named(all, kDown).bytes[41] = '\x7f'; },
+                            kTinyFp8Config),
                     {"inspect", "{}", "--verify"},
                     {"{}/" + kOne, kDown, "[1, 1]", "NaN"}});
   return faults;
@@ -271,13 +518,15 @@ INSTANTIATE_TEST_SUITE_P(Faults, CheckpointFault, ::testing::ValuesIn(all_faults
 
 // What is broken above is good before.
 TEST(FaultCheckpoints, AreGoodUnlessBroken) {
-  for (const Break& good : {bytes([](std::string&) {}), header([](std::string&) {}), sharded(nothing),
-                            tensors([](TinyTensors&) {}), tensors([](TinyTensors&) {}, kTinyFp8Config)}) {
+  for (const Break& good :
+       {bytes([](std::string&) {}), header([](std::string&) {}), sharded(nothing),
+        tensors([](TinyTensors&) {}), tensors([](TinyTensors&) {}, kTinyFp8Config)}) {
     TempDir folder;
     good(folder);
     const RunResult inspected = run_fathom({"inspect", folder.path(), "--verify"});
     EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
-    const RunResult scored = run_fathom({"score", "--model", folder.path()}, {.input = std::string(kScored)});
+    const RunResult scored =
+        run_fathom({"score", "--model", folder.path()}, {.input = std::string(kScored)});
     EXPECT_EQ(scored.exit_code, 0) << scored.err;
   }
 }

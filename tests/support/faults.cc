@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string with_folder(std::string text, const std::string& folder) {
-  for (size_t at = text.find("{}"); at != std::string::npos; at = text.find("{}", at + folder.size())) {
+  for (size_t at = text.find("{}"); at != std::string::npos;
+       at = text.find("{}", at + folder.size())) {
     text.replace(at, 2, folder);
   }
   return text;
@@ -25,9 +26,11 @@ std::string with_folder(std::string text, const std::string& folder) {
 std::vector<std::string> listing(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code stop;
-  for (fs::recursive_directory_iterator it(folder, stop), end; !stop && it != end; it.increment(stop)) {
+  for (fs::recursive_directory_iterator it(folder, stop), end; !stop && it != end;
+       it.increment(stop)) {
     const bool regular = it->is_regular_file(stop) && !it->is_symlink(stop);
-    names.push_back(it->path().string() + (regular ? " " + std::to_string(it->file_size(stop)) : ""));
+    names.push_back(it->path().string() +
+                    (regular ? " " + std::to_string(it->file_size(stop)) : ""));
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -35,7 +38,8 @@ std::vector<std::string> listing(const std::string& folder) {
 
 Break copies(const std::vector<std::string>& names, Break then) {
   return [names, then = std::move(then)](const TempDir& folder) {
-    for (const std::string& name : names) fs::copy(fs::path(FATHOM_TESTDATA "/../models/default") / name, folder.file(name));
+    for (const std::string& name : names)
+      fs::copy(fs::path(FATHOM_TESTDATA "/../models/default") / name, folder.file(name));
     if (then) then(folder);
   };
 }
@@ -49,7 +53,8 @@ void expect_one_sentence(const Fault& fault) {
   if (fault.breaks) fault.breaks(folder);
   const std::vector<std::string> before = listing(folder.path());
   std::vector<std::string> arguments;
-  for (const std::string& argument : fault.command) arguments.push_back(with_folder(argument, folder.path()));
+  for (const std::string& argument : fault.command)
+    arguments.push_back(with_folder(argument, folder.path()));
   const RunResult result = run_fathom(arguments, {.input = fault.input});
   const std::string& err = result.err;
   EXPECT_FALSE(result.timed_out);
@@ -61,14 +66,15 @@ void expect_one_sentence(const Fault& fault) {
   EXPECT_LE(err.size(), 600u) << err;
   EXPECT_EQ(err.find("internal error"), std::string::npos) << err;
   for (const std::string& part : fault.says) {
-    EXPECT_NE(err.find(with_folder(part, folder.path())), std::string::npos) << "no '" << part << "' in: " << err;
+    EXPECT_NE(err.find(with_folder(part, folder.path())), std::string::npos)
+        << "no '" << part << "' in: " << err;
   }
   EXPECT_EQ(listing(folder.path()), before) << "files were left behind";
   ::testing::Test::RecordProperty("sentence", err);  // all of them: --gtest_output=xml
 }
 
-void add_for_each(std::vector<Fault>& faults, const Fault& fault, const std::vector<std::vector<std::string>>& commands,
-                  std::string_view input) {
+void add_for_each(std::vector<Fault>& faults, const Fault& fault,
+                  const std::vector<std::vector<std::string>>& commands, std::string_view input) {
   for (const std::vector<std::string>& command : commands) {
     FATHOM_CHECK(!command.empty(), fault.name);
     Fault one = fault;
@@ -104,11 +110,13 @@ Break in_order(std::vector<Break> steps) {
 
 Break default_model(Break then) {
   return copies({"config.json", "generation_config.json", "model-00001-of-000002.safetensors",
-                 "model-00002-of-000002.safetensors", "model.safetensors.index.json", "tokenizer.json",
-                 "tokenizer_config.json"},
+                 "model-00002-of-000002.safetensors", "model.safetensors.index.json",
+                 "tokenizer.json", "tokenizer_config.json"},
                 std::move(then));
 }
 
-Break default_tokenizer(Break then) { return copies({"tokenizer.json", "tokenizer_config.json"}, std::move(then)); }
+Break default_tokenizer(Break then) {
+  return copies({"tokenizer.json", "tokenizer_config.json"}, std::move(then));
+}
 
 }  // namespace fathom::test
