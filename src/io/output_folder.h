@@ -1,0 +1,62 @@
+// A folder that a long conversion fills, so that it can be stopped at any point and go on later:
+// files appear under their names only when complete (io/files.h), a journal in the folder says
+// which are, and a lock on the journal keeps a second process out. When everything is there the
+// journal goes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "io/files.h"
+
+namespace fathom {
+
+inline constexpr std::string_view kJournalName = ".fathom-conversion";
+
+struct FinishedFile {
+  std::string name;
+  int64_t bytes = 0;
+  uint64_t checksum = 0;
+};
+
+class OutputFolder {
+ public:
+  // plan stands for everything that decides the contents: a journal of another plan is not
+  // continued. what says the same to a person ("FP8 to BF16 of models/v3"). Refused: a folder that
+  // another process writes into, one with files in it but no journal of this plan unless force
+  // (then files of the same names will be replaced, others stay). What earlier runs left
+  // half-written is removed.
+  static Result<OutputFolder> open(const std::string& path, uint64_t plan, const std::string& what,
+                                   bool force);
+
+  const std::string& path() const { return path_; }
+  std::string file(std::string_view name) const { return join_path(path_, name); }
+  // What the journal says of earlier runs.
+  const std::vector<FinishedFile>& finished() const { return finished_; }
+  // Is on the disk when it returns.
+  Status record(const FinishedFile& file);
+  // Everything is there.
+  Status close();
+
+ private:
+  OutputFolder(std::string path, FileDescriptor journal)
+      : path_(std::move(path)), journal_(std::move(journal)) {}
+  Status read_journal(uint64_t plan, const std::string& what, bool force);
+  Status begin_journal(uint64_t plan, const std::string& what);
+  Status append(const std::string& line);
+
+  std::string path_;
+  FileDescriptor journal_;
+  std::vector<FinishedFile> finished_;
+};
+
+// A sentence if the two are one folder or one stands inside the other: files would be read and
+// written at once.
+Status check_apart(const std::string& in, const std::string& out);
+// A sentence if the file system of the folder has less than that free.
+Status check_free_space(const std::string& folder, int64_t bytes);
+
+}  // namespace fathom
