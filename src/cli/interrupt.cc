@@ -32,6 +32,7 @@ void install_signal_handlers() {
   ::sigaction(SIGINT, &action, nullptr);
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
+  ::sigaction(SIGXFSZ, &action, nullptr);  // a limit on the size of files: write says EFBIG
 }
 
 InterruptScope::InterruptScope() { ++scopes; }

@@ -22,6 +22,16 @@ Error unexpected_argument(const CLI::App& app, const std::string& argument) {
                      "'? See ", app.get_name(), " --help");
 }
 
+// Of those that CLI11 left. An unknown option makes its value an unexpected argument too: names the
+// option.
+Error unexpected_arguments(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining(true);
+  const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& text) {
+    return text.size() > 1 && text[0] == '-';
+  });
+  return unexpected_argument(app, option != rest.end() ? *option : rest.front());
+}
+
 // CLI11 reads `--name= value` as --name with the next argument; to us it is an empty value.
 std::vector<std::string> split_empty_values(const CLI::App& app,
                                             const std::vector<std::string>& arguments) {
@@ -68,13 +78,16 @@ Result<ParseOutcome> parse_arguments(CLI::App& app, std::vector<std::string> arg
   } catch (const CLI::CallForHelp&) {
     return ParseOutcome::kHelp;
   } catch (const CLI::ExtrasError& error) {
-    const std::vector<std::string> rest = app.remaining(true);
-    if (rest.empty()) return usage_error(sentence(error), "; see ", app.get_name(), " --help");
-    // An unknown option makes its value an unexpected argument too: name the option.
-    const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& text) {
-      return text.size() > 1 && text[0] == '-';
-    });
-    return unexpected_argument(app, option != rest.end() ? *option : rest.front());
+    if (app.remaining(true).empty()) {
+      return usage_error(sentence(error), "; see ", app.get_name(), " --help");
+    }
+    return unexpected_arguments(app);
+  } catch (const CLI::RequiredError& error) {
+    // Looked at first by CLI11; but a misspelt option may be what is missing.
+    if (app.remaining(true).empty()) {
+      return usage_error(sentence(error), "; see ", app.get_name(), " --help");
+    }
+    return unexpected_arguments(app);
   } catch (const CLI::ConversionError& error) {
     return usage_error("a value is not of the kind its option takes: ", sentence(error), "; see ",
                        app.get_name(), " --help");
