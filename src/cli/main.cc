@@ -31,6 +31,8 @@ const std::vector<Command> kCommands = {
     {"tokenize", kRunning, "text to token ids, and ids to text", add_tokenize},
     {"template", kRunning, "the prompt that a chat template makes of messages", add_template},
     {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
+    {"convert", kWeights, "the same weights in other files", add_convert},
+    {"cast", kWeights, "the same weights in another precision", add_cast},
     {"bench", kMeasuring, "how fast a model runs, beside what this machine could do", add_bench},
 };
 

@@ -1,0 +1,90 @@
+// fathom convert: the same weights in other files.
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/convert_common.h"
+#include "io/files.h"
+#include "io/model_files.h"
+#include "model/convert_shards.h"
+
+namespace fathom::cli {
+
+namespace {
+
+constexpr uint64_t kModelParallelMax = 4096;
+
+struct ConvertOptions {
+  ConversionCommand command;
+  int model_parallel = 0;  // 0: not asked for
+  std::string to = "safetensors";
+  std::optional<int64_t> shard_size;
+  std::string config;
+};
+
+Result<ConversionPlan> plan_back(const ConvertOptions& options, const ModelFiles& files) {
+  const std::string path =
+      options.config.empty() ? join_path(files.folder(), "config.json") : options.config;
+  if (options.config.empty() && !files.exists("config.json")) {
+    return invalid_error(files.describe(),
+                         " holds the demo's files but no config.json; name one with --config, as "
+                         "published or as the demo's own");
+  }
+  FATHOM_TRY(const std::string text, read_file(path));
+  return plan_from_model_parallel(files, text, path,
+                                  options.shard_size.value_or(kDefaultShardBytes));
+}
+
+Result<ConversionPlan> make_plan(const ConvertOptions& options, const ModelFiles& files) {
+  if (is_model_parallel(files)) {
+    if (options.model_parallel > 0) {
+      return invalid_error(files.describe(),
+                           " holds the demo's files already; convert it back first, without "
+                           "--model-parallel");
+    }
+    return plan_back(options, files);
+  }
+  FATHOM_TRY(const ConversionInput input, open_conversion_input(files));
+  if (options.model_parallel > 0)
+    return plan_model_parallel(input.config, input.checkpoint, options.model_parallel);
+  return plan_reshard(input.config, input.checkpoint,
+                      options.shard_size.value_or(kDefaultShardBytes));
+}
+
+Status run_convert(const ConvertOptions& options) {
+  if (options.model_parallel > 0 && options.shard_size) {
+    return usage_error(
+        "--shard-size has no meaning with --model-parallel, which makes one file for each rank");
+  }
+  if (options.shard_size && *options.shard_size <= 0)
+    return usage_error("--shard-size must be more than nothing");
+  FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
+  FATHOM_TRY(const ConversionPlan plan, make_plan(options, files));
+  return carry_out(options.command, plan, files, "Converting");
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, Invocation& invocation) {
+  auto options = std::make_shared<ConvertOptions>();
+  add_conversion_options(app, options->command);
+  app.add_option("--model-parallel", options->model_parallel,
+                 "Write the official demo's files, one for each of N ranks; a folder of such files "
+                 "is converted back "
+                 "without this option")
+      ->type_name("N")
+      ->transform(whole_number(1, kModelParallelMax))
+      ->default_str("files as published")
+      ->group("Output");
+  add_choice_option(app, "--to", options->to, {"safetensors"}, "Kind of files")->group("Output");
+  add_size_option(app, "--shard-size", options->shard_size, "Largest size of a file")
+      ->default_str("5GB")
+      ->group("Output");
+  app.add_option("--config", options->config, "The config of the demo's files")
+      ->type_name("FILE")
+      ->default_str("config.json in IN")
+      ->group("Input");
+  set_example(app, "fathom convert DeepSeek-V3 DeepSeek-V3-mp16 --model-parallel 16");
+  invocation.run = [options] { return run_convert(*options); };
+}
+
+}  // namespace fathom::cli

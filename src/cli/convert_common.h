@@ -1,0 +1,38 @@
+// What `fathom convert` and `fathom cast` share: opening the input, the options of a run, carrying
+// out a plan with progress, Ctrl-C and a closing line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "cli/options.h"
+#include "io/checkpoint.h"
+#include "model/config.h"
+#include "model/conversion.h"
+
+namespace fathom::cli {
+
+struct ConversionCommand {
+  CommonOptions common;
+  std::string in;
+  std::string out;
+  bool force = false;
+  bool verify = false;
+};
+// IN, OUT, --threads, --max-memory, --force, --verify.
+void add_conversion_options(CLI::App& app, ConversionCommand& command);
+
+struct ConversionInput {
+  ModelConfig config;
+  std::shared_ptr<const Checkpoint> checkpoint;
+};
+Result<ConversionInput> open_conversion_input(const ModelFiles& files);
+
+// label is what the progress bar says.
+Status carry_out(const ConversionCommand& command, const ConversionPlan& plan,
+                 const ModelFiles& files, const std::string& label);
+
+}  // namespace fathom::cli

@@ -1,0 +1,328 @@
+#include "model/conversion.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "base/math.h"
+#include "io/checkpoint.h"
+#include "io/checksums.h"
+#include "io/files.h"
+#include "io/json.h"
+#include "io/mapped_file.h"
+#include "io/output_folder.h"
+#include "io/printable.h"
+#include "tensor/buffer.h"
+
+namespace fathom {
+
+namespace {
+
+int64_t bytes_of(const TensorSpec& spec) {
+  int64_t bytes = dtype_size(spec.dtype);
+  for (const int64_t extent : spec.shape) bytes *= extent;
+  return bytes;
+}
+
+int64_t bytes_of(const OutputFile& file) {
+  int64_t bytes = 0;
+  for (const OutputTensor& tensor : file.tensors) bytes += bytes_of(tensor.spec);
+  return bytes;
+}
+
+// Everything that decides what comes out.
+uint64_t fingerprint(const ConversionPlan& plan) {
+  Xxh64 hash;
+  const auto add = [&](std::string_view text) {
+    hash.update(text);
+    hash.update(std::string_view("\0", 1));
+  };
+  add(plan.what);
+  for (const std::string& input : plan.inputs) add(input);
+  for (const OutputFile& file : plan.files) {
+    add(file.name);
+    for (const OutputTensor& tensor : file.tensors) {
+      add(tensor.spec.name);
+      add(dtype_name(tensor.spec.dtype));
+      add(str_list(tensor.spec.shape));
+    }
+  }
+  for (const auto& [name, text] : plan.texts) {
+    add(name);
+    add(text);
+  }
+  return hash.digest();
+}
+
+std::string index_text(const ConversionPlan& plan) {
+  std::map<std::string, std::string> map;
+  for (const OutputFile& file : plan.files) {
+    for (const OutputTensor& tensor : file.tensors) map.emplace(tensor.spec.name, file.name);
+  }
+  Json::Object weight_map;
+  for (auto& [tensor, file] : map) weight_map.emplace_back(tensor, file);
+  const Json index = Json::Object{{"metadata", Json::Object{{"total_size", plan.total_bytes()}}},
+                                  {"weight_map", Json(std::move(weight_map))}};
+  return index.dump_pretty() + "\n";
+}
+
+class Runner {
+ public:
+  Runner(const ConversionPlan& plan, const ModelFiles& files, OutputFolder& folder,
+         const ConversionOptions& options)
+      : plan_(plan),
+        files_(files),
+        folder_(folder),
+        options_(options),
+        pool_(options.n_threads),
+        scratch_(std::max(options.scratch_bytes, plan.scratch_bytes_min)) {}
+
+  Result<ConversionResult> run() {
+    FATHOM_RETURN_IF_ERROR(check_free_space(folder_.path(), bytes_missing()));
+    for (const OutputFile& file : plan_.files) {
+      const FinishedFile* before = finished(file.name);
+      if (before != nullptr && check(file, *before, options_.verify).ok()) {
+        done_ += bytes_of(file);
+        ++result_.n_files_before;
+      } else {
+        FATHOM_RETURN_IF_ERROR(write(file));
+      }
+      ++result_.n_files;
+    }
+    if (plan_.index) {
+      FATHOM_RETURN_IF_ERROR(write_file(folder_.file(kIndexName), index_text(plan_), true));
+    } else if (path_exists(folder_.file(kIndexName))) {
+      // Left from something else (--force): it would name files that are not of this model.
+      if (::unlink(folder_.file(kIndexName).c_str()) != 0)
+        return io_error("cannot remove " + folder_.file(kIndexName));
+    }
+    // config.json comes last: a folder has one when everything else is there.
+    for (const std::string& name : plan_.copies) FATHOM_RETURN_IF_ERROR(copy(name));
+    for (const auto& [name, text] : plan_.texts)
+      FATHOM_RETURN_IF_ERROR(write_file(folder_.file(name), text, true));
+    result_.bytes = done_;
+    return result_;
+  }
+
+ private:
+  const FinishedFile* finished(const std::string& name) const {
+    for (const FinishedFile& file : folder_.finished()) {
+      if (file.name == name) return &file;
+    }
+    return nullptr;
+  }
+
+  int64_t bytes_missing() const {
+    int64_t bytes = 0;
+    for (const OutputFile& file : plan_.files)
+      bytes += finished(file.name) == nullptr ? bytes_of(file) : 0;
+    return bytes;
+  }
+
+  Status go_on() const {
+    if (!options_.go_on || options_.go_on(done_)) return {};
+    return Error{ErrorCode::kInterrupted,
+                 str_cat("stopped; the same command goes on with what is missing in ",
+                         printable(folder_.path()))};
+  }
+
+  Status write(const OutputFile& file) {
+    std::vector<TensorSpec> specs;
+    for (const OutputTensor& tensor : file.tensors) specs.push_back(tensor.spec);
+    FATHOM_TRY(
+        SafetensorsWriter writer,
+        SafetensorsWriter::create(folder_.file(file.name), std::move(specs), true, file.metadata));
+    Xxh64 checksum;
+    for (size_t i = 0; i < file.tensors.size(); ++i) {
+      const auto write_piece = [&](std::span<const std::byte> bytes) -> Status {
+        FATHOM_RETURN_IF_ERROR(writer.write(i, bytes));
+        checksum.update(bytes);
+        done_ += static_cast<int64_t>(bytes.size());
+        return go_on();
+      };
+      TensorSink sink(pool_, std::as_writable_bytes(scratch_.span()), write_piece);
+      FATHOM_RETURN_IF_ERROR(file.tensors[i].source(sink));
+    }
+    const FinishedFile written{file.name, writer.bytes(), checksum.digest()};
+    FATHOM_RETURN_IF_ERROR(writer.finish());
+    FATHOM_RETURN_IF_ERROR(check(file, written, options_.verify));
+    return folder_.record(written);
+  }
+
+  // Reads the file back: size, names, dtypes and shapes; with whole also every byte.
+  Status check(const OutputFile& file, const FinishedFile& expected, bool whole) {
+    const std::string path = folder_.file(file.name);
+    const auto damaged = [&](const std::string& how) {
+      return Error{ErrorCode::kIo, str_cat(printable(path), " is not what was written: ", how,
+                                           "; is the disk healthy?")};
+    };
+    if (whole) drop_from_cache(path);
+    FATHOM_TRY(const MappedFile mapped, MappedFile::open(path));
+    if (static_cast<int64_t>(mapped.bytes().size()) != expected.bytes) {
+      return damaged(str_cat(mapped.bytes().size(), " bytes instead of ", expected.bytes));
+    }
+    FATHOM_TRY(const SafetensorsFile parsed, parse_safetensors(mapped.bytes(), printable(path)));
+    std::map<std::string_view, const Tensor*> tensors;
+    for (const NamedTensor& named : parsed.tensors) tensors.emplace(named.name, &named.tensor);
+    if (tensors.size() != file.tensors.size()) return damaged("another number of tensors");
+    Xxh64 checksum;
+    for (const OutputTensor& tensor : file.tensors) {
+      const auto found = tensors.find(tensor.spec.name);
+      if (found == tensors.end() || found->second->dtype != tensor.spec.dtype ||
+          found->second->shape != tensor.spec.shape) {
+        return damaged(str_cat("tensor ", tensor.spec.name, " differs"));
+      }
+      if (whole) FATHOM_RETURN_IF_ERROR(add_checksum(*found->second, checksum));
+    }
+    if (whole && checksum.digest() != expected.checksum) return damaged("its checksum differs");
+    return {};
+  }
+
+  Status add_checksum(const Tensor& tensor, Xxh64& checksum) {
+    std::span<const std::byte> rest(tensor.as<std::byte>(), static_cast<size_t>(tensor.bytes()));
+    while (!rest.empty()) {
+      const auto piece = rest.first(std::min(rest.size(), static_cast<size_t>(scratch_.size())));
+      checksum.update(piece);
+      release_pages(piece.data(), static_cast<int64_t>(piece.size()));
+      rest = rest.subspan(piece.size());
+      FATHOM_RETURN_IF_ERROR(go_on());
+    }
+    return {};
+  }
+
+  // So that the disk is read and not what is still in memory. Where that cannot be, the check is
+  // weaker, not wrong.
+  static void drop_from_cache(const std::string& path) {
+    const auto file = open_for_reading(path);
+    if (file.ok()) (void)::posix_fadvise(file->get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+
+  Status copy(const std::string& name) {
+    FATHOM_TRY(const FileBytes bytes, files_.open(name));
+    FATHOM_TRY(AtomicFile out, AtomicFile::create(folder_.file(name), true));
+    FATHOM_RETURN_IF_ERROR(out.append(bytes.bytes()));
+    return out.commit();
+  }
+
+  const ConversionPlan& plan_;
+  const ModelFiles& files_;
+  OutputFolder& folder_;
+  const ConversionOptions& options_;
+  Pool pool_;
+  Buffer<uint8_t> scratch_;
+  ConversionResult result_;
+  int64_t done_ = 0;
+};
+
+}  // namespace
+
+int64_t ConversionPlan::total_bytes() const {
+  int64_t bytes = 0;
+  for (const OutputFile& file : files) bytes += bytes_of(file);
+  return bytes;
+}
+
+Result<ConversionResult> run_conversion(const ConversionPlan& plan, const ModelFiles& files,
+                                        const std::string& out_folder,
+                                        const ConversionOptions& options) {
+  if (!files.is_embedded()) FATHOM_RETURN_IF_ERROR(check_apart(files.folder(), out_folder));
+  FATHOM_TRY(OutputFolder folder,
+             OutputFolder::open(out_folder, fingerprint(plan), plan.what, options.force));
+  Result<ConversionResult> result = Runner(plan, files, folder, options).run();
+  if (result.ok()) FATHOM_RETURN_IF_ERROR(folder.close());
+  return result;
+}
+
+Result<std::vector<std::string>> files_to_copy(const ModelFiles& files,
+                                               const std::vector<std::string>& except) {
+  FATHOM_TRY(std::vector<std::string> names, files.list());
+  std::erase_if(names, [&](const std::string& name) {
+    for (const char* weights :
+         {".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack", ".part"}) {
+      if (name.ends_with(weights)) return true;
+    }
+    // Checksums would be of the files that are replaced.
+    return name.starts_with(".") || name == kIndexName || name == kChecksumsName ||
+           name.ends_with(".index.json") ||
+           std::find(except.begin(), except.end(), name) != except.end();
+  });
+  return names;
+}
+
+std::string input_identity(const ModelFiles& files, const std::string& name) {
+  struct stat info = {};
+  if (files.is_embedded() || ::stat(join_path(files.folder(), name).c_str(), &info) != 0)
+    return name;
+  return str_cat(name, ", ", int64_t{info.st_size}, " bytes, ", int64_t{info.st_mtim.tv_sec}, ".",
+                 int64_t{info.st_mtim.tv_nsec});
+}
+
+Result<CheckedTensors> check_input(const ModelConfig& config, const Checkpoint& checkpoint) {
+  Result<CheckedTensors> checked = check_tensors(config, checkpoint, {});
+  for (const Shard& shard : checkpoint.shards()) {
+    const std::span<const std::byte> bytes = shard.bytes.bytes();
+    release_pages(bytes.data(), static_cast<int64_t>(bytes.size()));
+  }
+  return checked;
+}
+
+TensorSource copy_of(const void* data, int64_t size) {
+  return [data, size](TensorSink& sink) -> Status {
+    std::span<const std::byte> rest(static_cast<const std::byte*>(data), static_cast<size_t>(size));
+    while (!rest.empty()) {
+      const auto piece = rest.first(std::min(rest.size(), sink.scratch().size()));
+      FATHOM_RETURN_IF_ERROR(sink.write(piece));
+      release_pages(piece.data(), static_cast<int64_t>(piece.size()));
+      rest = rest.subspan(piece.size());
+    }
+    return {};
+  };
+}
+
+TensorSource rows_side_by_side(std::vector<RowPart> parts, int64_t n_rows) {
+  return [parts = std::move(parts), n_rows](TensorSink& sink) -> Status {
+    int64_t row_bytes = 0;
+    for (const RowPart& part : parts) row_bytes += part.bytes;
+    if (row_bytes == 0) return {};
+    const int64_t rows_max = static_cast<int64_t>(sink.scratch().size()) / row_bytes;
+    FATHOM_CHECK(rows_max > 0, "a row has ", row_bytes, " bytes");
+    for (int64_t begin = 0; begin < n_rows; begin += rows_max) {
+      const int64_t end = std::min(begin + rows_max, n_rows);
+      std::byte* out = sink.scratch().data();
+      for (int64_t r = begin; r < end; ++r) {
+        for (const RowPart& part : parts) {
+          std::memcpy(out, part.data + r * part.stride, static_cast<size_t>(part.bytes));
+          out += part.bytes;
+        }
+      }
+      FATHOM_RETURN_IF_ERROR(
+          sink.write(sink.scratch().first(static_cast<size_t>((end - begin) * row_bytes))));
+      for (const RowPart& part : parts)
+        release_pages(part.data + begin * part.stride, (end - begin) * part.stride);
+    }
+    return {};
+  };
+}
+
+TensorSource one_after_another(std::vector<TensorSource> sources) {
+  return [sources = std::move(sources)](TensorSink& sink) -> Status {
+    for (const TensorSource& source : sources) FATHOM_RETURN_IF_ERROR(source(sink));
+    return {};
+  };
+}
+
+void release_pages(const void* data, int64_t size) {
+  static const int64_t page = ::sysconf(_SC_PAGESIZE);
+  const auto begin = static_cast<int64_t>(reinterpret_cast<uintptr_t>(data));
+  const int64_t first = round_up(begin, page);
+  const int64_t last = (begin + size) / page * page;
+  if (last > first)
+    ::madvise(reinterpret_cast<void*>(first), static_cast<size_t>(last - first), MADV_DONTNEED);
+}
+
+}  // namespace fathom

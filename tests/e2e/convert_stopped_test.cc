@@ -1,0 +1,129 @@
+// Goal: nothing that stops a conversion leaves a half file under a final name or loses what was
+// done. Method: the program is killed, interrupted, denied the disk and the lock while it writes
+// many files.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/converted.h"
+
+namespace fathom::test {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace testing_support;  // NOLINT: a test
+
+// A folder of many files, so that a run can be stopped between them.
+struct Large {
+  Large() {
+    std::string config(kFp8Config);
+    config.replace(config.find("\"n_routed_experts\":4"), 20, "\"n_routed_experts\":64");
+    config.replace(config.find("\"moe_intermediate_size\":40"), 26,
+                   "\"moe_intermediate_size\":256");
+    write_model(in, config, Dtype::kBF16);
+    convert = {"convert", in.path(), out, "--shard-size", "250KB"};
+  }
+  int64_t n_finished() const {
+    std::error_code none;
+    int64_t n = 0;
+    for (const auto& entry : fs::directory_iterator(out, none))
+      n += entry.path().extension() == ".safetensors" ? 1 : 0;
+    return n;
+  }
+  TempFolder in;
+  TempFolder temp;
+  const std::string out = temp / "out";
+  std::vector<std::string> convert;
+};
+
+pid_t start(std::vector<std::string> arguments, rlim_t file_size = RLIM_INFINITY) {
+  arguments.insert(arguments.begin(), FATHOM_BINARY);
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const struct rlimit limit = {file_size, file_size};
+  if (file_size != RLIM_INFINITY) ::setrlimit(RLIMIT_FSIZE, &limit);
+  const int null = ::open("/dev/null", O_WRONLY);
+  ::dup2(null, STDERR_FILENO);
+  ::execv(argv[0], argv.data());
+  ::_exit(127);
+}
+int wait_for(pid_t pid) {
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+TEST(ConvertStopped, KilledHalfWayGoesOnWhereItStopped) {
+  for (const int signal : {SIGKILL, SIGINT}) {
+    SCOPED_TRACE(signal);
+    Large large;
+    const pid_t pid = start(large.convert);
+    while (large.n_finished() < 5 && ::waitpid(pid, nullptr, WNOHANG) == 0) ::usleep(200);
+    ::kill(pid, signal);
+    const int code = wait_for(pid);
+    EXPECT_TRUE(code == (signal == SIGKILL ? 128 + SIGKILL : 130)) << code;
+    expect_whole_files_only(large.out);
+    EXPECT_FALSE(fs::exists(large.out + "/config.json")) << "the folder is not complete";
+    const int64_t done = large.n_finished();
+    ASSERT_GE(done, 5);
+    // Something else is not mixed in.
+    std::vector<std::string> other = large.convert;
+    other.back() = "500KB";
+    EXPECT_NE(fail(other).find("unfinished"), std::string::npos);
+    const std::string first = large.out + "/" + names_in(large.out)[1];
+    const auto written = fs::last_write_time(first);
+    const std::string err = succeed(large.convert);
+    EXPECT_NE(err.find("from the run before"), std::string::npos) << err;
+    EXPECT_EQ(fs::last_write_time(first), written) << "made again";
+    EXPECT_EQ(load(large.out), load(large.in.path()));
+    for (const std::string& name : names_in(large.out)) EXPECT_FALSE(name.starts_with(".")) << name;
+  }
+}
+
+TEST(ConvertStopped, AFinishedFileThatWasDamagedSinceIsMadeAgain) {
+  Large large;
+  const pid_t pid = start(large.convert);
+  while (large.n_finished() < 5 && ::waitpid(pid, nullptr, WNOHANG) == 0) ::usleep(200);
+  ::kill(pid, SIGKILL);
+  wait_for(pid);
+  const std::string first = large.out + "/" + names_in(large.out)[1];
+  fs::resize_file(first, fs::file_size(first) - 1);
+  const std::string second = large.out + "/" + names_in(large.out)[2];
+  std::string bytes = get_file(second);
+  bytes.back() ^= 1;
+  put_file(second, bytes);
+  large.convert.push_back("--verify");
+  succeed(large.convert);
+  EXPECT_EQ(load(large.out), load(large.in.path()));
+}
+
+TEST(ConvertStopped, TwoProcessesDoNotShareAFolder) {
+  Large large;
+  fs::create_directory(large.out);
+  // Another process holds the lock.
+  const int fd = ::open((large.out + "/.fathom-conversion").c_str(), O_RDWR | O_CREAT, 0666);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  EXPECT_NE(fail(large.convert).find("another process"), std::string::npos);
+  ::close(fd);
+  succeed(large.convert);
+}
+
+TEST(ConvertStopped, AFullDiskIsOneSentenceAndTheRunGoesOnLater) {
+  Large large;
+  large.convert.back() = "1MB";
+  EXPECT_EQ(wait_for(start(large.convert, 500'000)), 1);  // no file may grow beyond it
+  expect_whole_files_only(large.out);
+  for (const std::string& name : names_in(large.out)) EXPECT_FALSE(name.ends_with(".part")) << name;
+  succeed(large.convert);
+  EXPECT_EQ(load(large.out), load(large.in.path()));
+}
+
+}  // namespace
+}  // namespace fathom::test
