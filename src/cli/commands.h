@@ -38,6 +38,8 @@ struct Command {
 // "fathom score --summary book.txt", without a prompt sign.
 inline void set_example(CLI::App& app, std::string example) { app.footer(std::move(example)); }
 
+void add_chat(CLI::App& app, Invocation& invocation);
+void add_generate(CLI::App& app, Invocation& invocation);
 void add_score(CLI::App& app, Invocation& invocation);
 void add_template(CLI::App& app, Invocation& invocation);
 void add_inspect(CLI::App& app, Invocation& invocation);

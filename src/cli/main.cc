@@ -27,6 +27,8 @@ constexpr const char* kRunning = "Running";
 // The commands in the order of `fathom help`, those of one group together. A line is
 // {name, group, summary, add_function}.
 const std::vector<Command> kCommands = {
+    {"chat", kRunning, "a conversation in the terminal", add_chat},
+    {"generate", kRunning, "one prompt, or a file of prompts or requests, to text", add_generate},
     {"score", kRunning, "log-probabilities and perplexity of text or ids", add_score},
     {"tokenize", kRunning, "text to token ids, and ids to text", add_tokenize},
     {"template", kRunning, "the prompt that a chat template makes of messages", add_template},

@@ -87,7 +87,7 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
     app.add_option("--seed", options.seed, "Seed of everything random")
         ->type_name("N")
         ->transform(whole_number())
-        ->default_str("a new one each time")
+        ->default_str("0; in chat a new one each time")
         ->group("Computation");
   }
   add_choice_option(app, "--log-level", options.log_level, {"error", "warning", "info", "debug"},

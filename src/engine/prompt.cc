@@ -2,8 +2,40 @@
 
 namespace fathom {
 
+namespace {
+constexpr int64_t kTemplateBytesMax = int64_t{16} << 20;
+
+Result<std::string> text_of(const ModelFiles& files, std::string_view name) {
+  if (!files.exists(name)) return std::string();
+  FATHOM_TRY(const FileBytes file, files.open_small(name, kTemplateBytesMax));
+  return std::string(file.text());
+}
+}  // namespace
+
 std::vector<int32_t> PromptBuilder::from_text(std::string_view text) const {
   return tokenizer_.encode(text, {.add_special = true, .recognize_added = true});
+}
+
+Result<Rendered> PromptBuilder::render(const Json& context) {
+  const Json* tools = context.find("tools");
+  const bool has_tools = tools != nullptr && tools->is_array() && !tools->as_array().empty();
+  std::optional<ChatTemplate>& chosen = has_tools ? with_tools_ : plain_;
+  if (!chosen) {
+    FATHOM_TRY(const std::string jinja, text_of(files_, "chat_template.jinja"));
+    FATHOM_TRY(const std::string config, text_of(files_, "tokenizer_config.json"));
+    FATHOM_TRY(chosen, choose_chat_template(jinja, config, has_tools));
+  }
+  return chosen->render(context, tokenizer_.bos_token(), tokenizer_.eos_token());
+}
+
+Result<std::vector<int32_t>> PromptBuilder::from_chat(const Json& context, bool control_tokens) {
+  FATHOM_TRY(const Rendered rendered, render(context));
+  std::vector<TextPart> parts;
+  parts.reserve(rendered.parts.size());
+  for (const RenderedPart& part : rendered.parts) {
+    parts.push_back({.text = part.text, .recognize_added = part.trusted || control_tokens});
+  }
+  return tokenizer_.encode_parts(parts, /*add_special=*/false);
 }
 
 }  // namespace fathom

@@ -1,24 +1,38 @@
-// From what a person gives to the ids of a prompt. Raw text gets the BOS that the tokenizer's config asks for.
+// From what a person gives (raw text, or messages) to the ids of a prompt. Raw text gets the BOS that the tokenizer's
+// config asks for; a rendered template never does, since templates write their own. What stands inside messages can
+// never become a control token unless the caller says so (spec §4.3; docs/chat_template.md).
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
+#include "io/json.h"
 #include "io/model_files.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {
 
 class PromptBuilder {
  public:
+  // Templates are parsed when first needed: a model without one can still be given raw text.
   PromptBuilder(const ModelFiles& files, const Tokenizer& tokenizer) : files_(files), tokenizer_(tokenizer) {}
 
   std::vector<int32_t> from_text(std::string_view text) const;
+  // context: messages, tools, add_generation_prompt and whatever else the template takes (docs/chat_template.md).
+  // control_tokens: added tokens that are spelled inside messages count as such (a caller who asks for it).
+  Result<std::vector<int32_t>> from_chat(const Json& context, bool control_tokens = false);
+  Result<Rendered> render(const Json& context);
 
  private:
-  [[maybe_unused]] const ModelFiles& files_;
+  const ModelFiles& files_;
   const Tokenizer& tokenizer_;
+  std::optional<ChatTemplate> plain_, with_tools_;
 };
 
 }  // namespace fathom

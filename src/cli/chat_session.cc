@@ -1,0 +1,203 @@
+#include "cli/chat_session.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace fathom::cli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::string_view kThinkOpen = "<think>";
+constexpr std::string_view kThinkClose = "</think>";
+// Room that is kept for an answer before old turns are dropped: this much, or a quarter of a small context.
+constexpr int64_t kAnswerRoom = 512;
+
+double seconds(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
+
+Json message(std::string_view role, std::string_view content) {
+  Json out = Json::object();
+  out.set("role", role);
+  out.set("content", content);
+  return out;
+}
+
+std::string_view trimmed_end(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  return text;
+}
+
+// Splits the answer into reasoning and the rest. Reasoning is open from the start where the prompt ends with <think>.
+class ReasoningSplitter {
+ public:
+  explicit ReasoningSplitter(bool open) : open_(open) {}
+
+  Status push(std::string_view text, const TextSink& sink) {
+    held_ += text;
+    while (true) {
+      const std::string_view tag = open_ ? kThinkClose : kThinkOpen;
+      // A model opens its reasoning at the very beginning or not at all.
+      const size_t at = open_ || !shown_ ? held_.find(tag) : std::string::npos;
+      if (at != std::string::npos) {
+        FATHOM_RETURN_IF_ERROR(show(held_.substr(0, at), sink));
+        held_.erase(0, at + tag.size());
+        open_ = !open_;
+        continue;
+      }
+      size_t keep = 0;
+      if (open_ || !shown_) {
+        for (size_t n = std::min(tag.size() - 1, held_.size()); n > 0 && keep == 0; --n) {
+          if (std::string_view(held_).ends_with(tag.substr(0, n))) keep = n;
+        }
+      }
+      FATHOM_RETURN_IF_ERROR(show(held_.substr(0, held_.size() - keep), sink));
+      held_.erase(0, held_.size() - keep);
+      return {};
+    }
+  }
+  Status finish(const TextSink& sink) { return show(std::exchange(held_, {}), sink); }
+
+ private:
+  Status show(const std::string& text, const TextSink& sink) {
+    if (text.empty()) return {};
+    shown_ = shown_ || text.find_first_not_of(" \n") != std::string::npos;
+    return sink(text, open_);
+  }
+  bool open_;
+  bool shown_ = false;
+  std::string held_;
+};
+
+class TurnSink final : public EventSink {
+ public:
+  void on_token(const TokenEvent& event) override {
+    if (event.token >= 0 && ++n_tokens == 1) first_token = Clock::now();
+    pending += event.text;
+    finish = event.finish;
+  }
+  std::string pending;
+  int64_t n_tokens = 0;
+  FinishReason finish = FinishReason::kNone;
+  Clock::time_point first_token = Clock::now();
+};
+
+}  // namespace
+
+ChatSession::ChatSession(LoadedModel& model, ChatOptions options)
+    : model_(model), options_(std::move(options)), prompts_(model.files, *model.tokenizer), engine_(model.make_engine()) {}
+
+void ChatSession::clear() { messages_.clear(); }
+
+void ChatSession::set_system(std::string system) { options_.system = std::move(system); }
+
+Json ChatSession::context_json() const {
+  Json messages = Json::array();
+  if (!options_.system.empty()) messages.push_back(message("system", options_.system));
+  for (const Json& one : messages_) messages.push_back(one);
+  Json context = Json::object();
+  context.set("messages", std::move(messages));
+  context.set("add_generation_prompt", true);
+  if (options_.thinking) context.set("thinking", true);
+  return context;
+}
+
+// Drops the oldest turns, never the system prompt, until the rest leaves room for an answer.
+Result<std::vector<int32_t>> ChatSession::prompt_that_fits(int64_t* n_dropped) {
+  const int64_t room = std::min(kAnswerRoom, model_.context / 4);
+  while (true) {
+    FATHOM_TRY(std::vector<int32_t> ids, prompts_.from_chat(context_json()));
+    const int64_t n = static_cast<int64_t>(ids.size());
+    if (n + std::max<int64_t>(room, 1) <= model_.context) return ids;
+    // A turn is what stands before the next message of the user; the last one is the question at hand.
+    size_t next = 1;
+    while (next < messages_.size() && messages_[next].find("role")->as_string() != "user") ++next;
+    if (next >= messages_.size()) {
+      if (n < model_.context) return ids;
+      return exhausted_error("this message has ", n, " tokens with the system prompt, the context holds ", model_.context,
+                             "; shorten it");
+    }
+    messages_.erase(messages_.begin(), messages_.begin() + static_cast<ptrdiff_t>(next));
+    *n_dropped += static_cast<int64_t>(next);
+  }
+}
+
+Result<TurnReport> ChatSession::answer(const TextSink& sink, const std::function<bool()>& stop) {
+  TurnReport report;
+  FATHOM_TRY(GenerateRequest request, base_request(model_.generation, options_.sampling, options_.seed + draws_++));
+  FATHOM_TRY(request.prompt, prompt_that_fits(&report.n_dropped));
+  report.n_prompt = static_cast<int64_t>(request.prompt.size());
+  const std::string prompt_end = model_.tokenizer->decode(
+      std::span<const int32_t>(request.prompt).last(std::min<size_t>(request.prompt.size(), 16)), false);
+  ReasoningSplitter splitter(trimmed_end(prompt_end).ends_with(kThinkOpen));
+
+  TurnSink turn;
+  const auto start = Clock::now();
+  FATHOM_TRY(const RequestId id, engine_->submit(std::move(request), turn));
+  std::string text;
+  Status shown;
+  while (turn.finish == FinishReason::kNone) {
+    engine_->step();
+    text += turn.pending;
+    if (shown.ok()) shown = splitter.push(turn.pending, sink);
+    turn.pending.clear();
+    if (turn.finish == FinishReason::kNone && (!shown.ok() || stop())) engine_->cancel(id);
+  }
+  text += turn.pending;
+  if (shown.ok()) shown = splitter.push(turn.pending, sink);
+  if (shown.ok()) shown = splitter.finish(sink);
+  FATHOM_RETURN_IF_ERROR(std::move(shown));
+  report.finish = turn.finish;
+  report.n_generated = turn.n_tokens;
+  report.prefill_seconds = seconds(start, turn.first_token);
+  report.decode_seconds = seconds(turn.first_token, Clock::now());
+  messages_.push_back(message("assistant", text));
+  return report;
+}
+
+Result<TurnReport> ChatSession::say(const std::string& text, const TextSink& sink, const std::function<bool()>& stop) {
+  messages_.push_back(message("user", text));
+  auto report = answer(sink, stop);
+  if (!report.ok()) messages_.pop_back();
+  return report;
+}
+
+Result<TurnReport> ChatSession::retry(const TextSink& sink, const std::function<bool()>& stop) {
+  if (messages_.empty()) return invalid_error("there is no answer to try again yet");
+  if (messages_.back().find("role")->as_string() != "user") messages_.pop_back();
+  if (messages_.empty()) return invalid_error("there is no question to answer again");
+  return answer(sink, stop);
+}
+
+Json ChatSession::to_json() const {
+  Json messages = *context_json().find("messages");
+  Json out = Json::object();
+  out.set("messages", std::move(messages));
+  return out;
+}
+
+Status ChatSession::from_json(const Json& json) {
+  const Json* messages = json.find("messages");
+  if (messages == nullptr || !messages->is_array()) return invalid_error("it has no array \"messages\"");
+  std::string system;
+  Json::Array turns;
+  for (const Json& one : messages->as_array()) {
+    const Json* role = one.find("role");
+    const Json* content = one.find("content");
+    if (role == nullptr || !role->is_string() || content == nullptr || !content->is_string()) {
+      return invalid_error("message ", turns.size(), " is not {\"role\": text, \"content\": text}");
+    }
+    if (role->as_string() == "system" && turns.empty() && system.empty()) {
+      system = content->as_string();
+    } else if (role->as_string() == "user" || role->as_string() == "assistant") {
+      turns.push_back(message(role->as_string(), content->as_string()));
+    } else {
+      return invalid_error("message ", turns.size(), " has the role '", role->as_string().substr(0, 40),
+                           "', expected user or assistant (system first)");
+    }
+  }
+  options_.system = std::move(system);
+  messages_ = std::move(turns);
+  return {};
+}
+
+}  // namespace fathom::cli
