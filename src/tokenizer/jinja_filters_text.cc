@@ -104,7 +104,7 @@ Result<Value> tojson(Interpreter& interpreter, const Value& input, const CallArg
       return invalid_error("tojson needs an indent of up to 100 blanks");
     }
     style.indent = static_cast<int64_t>(std::max(Int{0}, indent_value->as_int()));
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');  // not = ",": GCC 12 at -O3 warns of an overlap that is none
   }
   if (separators != nullptr && !separators->is_none()) {
     FATHOM_TRY(const Values parts, iterate(interpreter.heap(), *separators));
