@@ -165,6 +165,17 @@ TEST(Cli, ADiskThatIsFullIsSaidAndAClosedPipeIsNot) {
   EXPECT_EQ(closed.err, "");
 }
 
+// Ctrl-C while a command waits for its input.
+TEST(Cli, AnInterruptExitsWith130AndSaysNothing) {
+  for (const char* command : {"tokenize", "score"}) {
+    Terminal terminal({FATHOM_BINARY, command});
+    EXPECT_FALSE(terminal.expect("fathom:", 1));  // waits, without a word
+    terminal.type("\x03");
+    EXPECT_EQ(terminal.wait(), 130) << command << ": " << terminal.output();
+    EXPECT_EQ(terminal.output().find("fathom:"), std::string::npos) << terminal.output();
+  }
+}
+
 TEST(Cli, ColourNeedsATerminal) {
   for (const std::string& command : commands()) {
     EXPECT_EQ(run_fathom({command, "--help"}).out.find('\x1b'), std::string::npos);
