@@ -18,6 +18,10 @@ endif()
 if(FATHOM_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
   target_compile_definitions(fathom_options INTERFACE FATHOM_DCHECKS=1)
 endif()
+if(FATHOM_FUZZ)
+  # Coverage of the libraries too: without it a fuzzer sees only its own few lines.
+  target_compile_options(fathom_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 find_package(Threads REQUIRED)
 target_link_libraries(fathom_options INTERFACE Threads::Threads)
 

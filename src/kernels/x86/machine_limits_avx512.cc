@@ -6,7 +6,6 @@ namespace fathom::avx512 {
 
 namespace {
 constexpr int kSums = 12;  // more than latency times throughput of any of these instructions
-#define FATHOM_UNROLL _Pragma("GCC unroll 16")
 
 // Tells the compiler that the value may have changed, so that the loop stays a loop.
 template <typename V>
