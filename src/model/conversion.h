@@ -101,7 +101,7 @@ Result<std::vector<std::string>> files_to_copy(const ModelFiles& files,
 // "name, size, time of change" of a file, for ConversionPlan::inputs.
 std::string input_identity(const ModelFiles& files, const std::string& name);
 
-// check_tensors(); what it has read of the weights does not stay in memory.
+// check_tensors() without the pass over the values.
 Result<CheckedTensors> check_input(const ModelConfig& config, const Checkpoint& checkpoint);
 
 // --- sources ---

@@ -88,8 +88,9 @@ inline constexpr int64_t kVerifyBytesMax = int64_t{4} << 30;
 
 struct LoadOptions {
   // Read every FP8 weight once and refuse NaN codes, and compare the MTP module's copies of embedding and head with
-  // the main model's. Costs a pass over the files, so that it is done unasked only up to kVerifyBytesMax.
+  // the main model's. Costs a pass over the files, so that it is done unasked only for models up to verify_bytes_max.
   bool verify_weights = false;
+  int64_t verify_bytes_max = kVerifyBytesMax;
 };
 
 // Checks every name, shape, dtype and scale against the config, then makes the views. n_segments of o_proj and of the
