@@ -6,8 +6,11 @@
 #include <cmath>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "base/str_cat.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -30,7 +33,15 @@ inline void pause_briefly() {
 
 Pool::Pool(int n_threads) : n_threads_(n_threads) {
   FATHOM_CHECK(n_threads >= 1, "n_threads ", n_threads);
-  for (int i = 1; i < n_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  threads_.reserve(static_cast<size_t>(n_threads));
+  try {
+    for (int i = 1; i < n_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error&) {
+    // Results are the same with any number of threads.
+    n_threads_ = static_cast<int>(threads_.size()) + 1;
+    log(LogLevel::kWarning, str_cat("this process may start no more than ", n_threads_, " of ", n_threads,
+                                    " threads; it goes on with these (ulimit -u, -v)"));
+  }
 }
 
 Pool::~Pool() {

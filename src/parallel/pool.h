@@ -30,7 +30,8 @@ class TaskFunction {
 
 class Pool {
  public:
-  // n_threads >= 1, the calling thread included: 1 starts no thread at all.
+  // n_threads >= 1, the calling thread included: 1 starts no thread at all. Where the system grants fewer, it is
+  // these (with a warning).
   explicit Pool(int n_threads);
   ~Pool();
   Pool(const Pool&) = delete;
@@ -46,7 +47,7 @@ class Pool {
   void work(int thread);
   void run_tasks(const TaskFunction& function, int64_t n_tasks, int thread);
 
-  const int n_threads_;
+  int n_threads_;  // fixed by the constructor
   std::vector<std::thread> threads_;
   std::atomic<uint64_t> generation_{0};  // one more for each region
   std::atomic<int64_t> next_task_{0};

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 
 #include "base/check.h"
@@ -23,8 +23,9 @@ class Buffer {
     FATHOM_CHECK(size >= 0, "size ", size);
     if (size == 0) return;
     const int64_t bytes = round_up(size * static_cast<int64_t>(sizeof(T)), kBufferAlignment);
-    data_.reset(static_cast<T*>(std::aligned_alloc(kBufferAlignment, static_cast<size_t>(bytes))));
-    FATHOM_CHECK(data_ != nullptr, "out of memory for ", bytes, " bytes");
+    // Memory that is not there is no bug of ours: std::bad_alloc, as of every container, which
+    // main.cc turns into a sentence.
+    data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(bytes), kAligned)));
     std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(bytes));
   }
 
@@ -44,8 +45,9 @@ class Buffer {
   std::span<const T> span() const { return {data_.get(), static_cast<size_t>(size_)}; }
 
  private:
+  static constexpr std::align_val_t kAligned{static_cast<size_t>(kBufferAlignment)};
   struct Free {
-    void operator()(T* p) const { std::free(p); }
+    void operator()(T* p) const { ::operator delete(p, kAligned); }
   };
   std::unique_ptr<T, Free> data_;
   int64_t size_ = 0;
