@@ -1,6 +1,8 @@
 #include "engine/loaded_model.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 
 #include "tokenizer/load_tokenizer.h"
 
@@ -55,8 +57,13 @@ Result<AttentionForm> attention_form(std::string_view name) {
   return usage_error("--attention is '", name, "', expected auto, naive or absorbed");
 }
 
-std::string gigabytes(int64_t bytes) {
-  return str_cat(static_cast<double>(bytes / 10000000) / 100.0, " GB");
+// "12.3 MB": to a tenth, in the largest unit of which there is one.
+std::string readable_bytes(int64_t bytes) {
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  constexpr const char* kUnits[] = {"bytes", "KB", "MB", "GB", "TB", "PB"};
+  for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
+  return str_cat(std::round(value * 10) / 10, " ", kUnits[unit]);
 }
 
 // Splits the memory: weights and scratch are what they are, the caches get the rest.
@@ -71,9 +78,9 @@ Result<int64_t> plan_kv_bytes(const LoadedModel& model, const LoadModelOptions& 
   const int64_t scratch = Workspace::bytes(model.config, limits);
   const int64_t left = *options.max_memory - weights - scratch;
   if (left < one_context) {
-    return exhausted_error("--max-memory ", gigabytes(*options.max_memory), " is too little: the weights take ",
-                           gigabytes(weights), ", scratch ", gigabytes(scratch), " and the cache of one context of ",
-                           model.context, " tokens ", gigabytes(one_context), "; give more, or a smaller --context");
+    return exhausted_error("--max-memory ", readable_bytes(*options.max_memory), " is too little: the weights take ",
+                           readable_bytes(weights), ", scratch ", readable_bytes(scratch), " and the cache of one context of ",
+                           model.context, " tokens ", readable_bytes(one_context), "; give more, or a smaller --context");
   }
   return std::min(wanted, left);
 }
