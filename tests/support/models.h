@@ -1,4 +1,5 @@
-// The reference models that are there: those of the clone, and the full set where it stands beside the clone.
+// The reference models that are there: those of the clone, and the full set where it stands beside
+// the clone.
 #pragma once
 
 #include <string>

@@ -1,0 +1,147 @@
+// Goal: a line of input that is wrong is answered by one line that says why; the lines after it are
+// answered as ever. Method: one good line before and one after each wrong one, through the program
+// itself.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <ostream>
+
+#include "tests/support/faults.h"
+#include "tests/support/json_lines.h"
+#include "tests/support/subprocess.h"
+
+namespace fathom::test {
+namespace {
+
+struct BadLine {
+  std::string name;
+  std::string line;
+  std::vector<std::string> says;
+  std::vector<std::string> command;
+  std::string good;  // before and after it
+};
+std::ostream& operator<<(std::ostream& out, const BadLine& bad) { return out << bad.name; }
+
+std::string many(int64_t n, const std::string& text) {
+  std::string out;
+  for (int64_t i = 0; i < n; ++i) out += text;
+  return out;
+}
+
+std::vector<BadLine> lines_for_all() {
+  return {
+      {"IsNoJson", "not json", {"JSON"}, {}, {}},
+      {"IsCut", "{\"text\": \"a", {"JSON"}, {}, {}},
+      {"IsAList", "[1]", {"an array"}, {}, {}},
+      {"IsANumber", "7", {"an integer"}, {}, {}},
+      {"IsTwoDocuments", "{} {}", {"JSON"}, {}, {}},
+      {"IsNestedDeep", std::string(100000, '['), {"nested"}, {}, {}},
+      {"IsNotUtf8", "{\"text\": \"\xff\"}", {"UTF-8"}, {}, {}},
+      {"SaysAFieldTwice", "{\"text\": \"a\", \"text\": \"b\"}", {"text", "twice"}, {}, {}},
+      {"HoldsALoneSurrogate", "{\"text\": \"\\ud800\"}", {"JSON"}, {}, {}},
+      {"HoldsNan", "{\"ids\": [NaN]}", {"JSON"}, {}, {}},
+      {"HoldsANumberBeyondDoubles", "{\"ids\": [1e400]}", {}, {}, {}},
+  };
+}
+
+std::vector<BadLine> score_lines() {
+  return {
+      {"NothingToScore", "{}", {"text", "ids"}, {}, {}},
+      {"TextAndIds", "{\"text\": \"a\", \"ids\": [1]}", {"text", "ids"}, {}, {}},
+      {"UnknownField", "{\"text\": \"a\", \"temprature\": 1}", {"temprature"}, {}, {}},
+      {"TextIsANumber", "{\"text\": 7}", {"text", "an integer"}, {}, {}},
+      {"IdsAreAText", "{\"ids\": \"1 2\"}", {"ids", "a string"}, {}, {}},
+      {"IdsAreEmpty", "{\"ids\": []}", {"no tokens"}, {}, {}},
+      {"IdNegative", "{\"ids\": [0, -1]}", {"-1"}, {}, {}},
+      {"IdBeyondTheVocabulary", "{\"ids\": [0, 4096]}", {"4096"}, {}, {}},
+      {"IdBeyondInt32", "{\"ids\": [0, 2147483648]}", {"2147483648"}, {}, {}},
+      {"IdBeyondInt64", "{\"ids\": [0, 18446744073709551616]}", {"1844674407370955161"}, {}, {}},
+      {"IdWithAFraction", "{\"ids\": [0, 1.0]}", {"1.0"}, {}, {}},
+      {"IdIsNull", "{\"ids\": [0, null]}", {"null"}, {}, {}},
+      {"LastOfAMillionIdsIsWrong",
+       "{\"ids\": [" + many(1'000'000, "0,") + "9999]}",
+       {"9999"},
+       {},
+       {}},
+  };
+}
+
+std::vector<BadLine> tokenize_lines() {
+  return {
+      {"TextMissing", "{}", {"text"}, {}, {}},
+      {"TextIsNull", "{\"text\": null}", {"text"}, {}, {}},
+      {"UnknownField", "{\"text\": \"a\", \"txt\": \"b\"}", {"txt"}, {}, {}},
+  };
+}
+
+std::vector<BadLine> template_lines() {
+  const std::string user = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]";
+  return {
+      {"MessagesAreAText", "{\"messages\": \"hello\"}", {"messages"}, {}, {}},
+      {"MessageIsANumber", "{\"messages\": [7]}", {"messages"}, {}, {}},
+      {"GenerationPromptIsAText",
+       user + ", \"add_generation_prompt\": \"yes\"}",
+       {"add_generation_prompt"},
+       {},
+       {}},
+      {"ContentIsANumber", "{\"messages\": [{\"role\": \"user\", \"content\": 7}]}", {}, {}, {}},
+  };
+}
+
+void add(std::vector<BadLine>& all, std::vector<BadLine> lines,
+         const std::vector<std::string>& command, const std::string& good) {
+  for (BadLine& line : lines) {
+    std::string verb = command.front();
+    verb[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(verb[0])));
+    line.name += "_" + verb;
+    line.command = command;
+    line.good = good;
+    all.push_back(std::move(line));
+  }
+}
+
+std::vector<BadLine> all_lines() {
+  std::vector<BadLine> all;
+  const std::string scored = "{\"ids\": [0, 5]}";
+  const std::string text = "{\"text\": \"a\"}";
+  const std::string messages = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}";
+  add(all, lines_for_all(), {"score"}, scored);
+  add(all, lines_for_all(), {"tokenize", "--jsonl"}, text);
+  add(all, lines_for_all(), {"template"}, messages);
+  add(all, score_lines(), {"score"}, scored);
+  add(all, tokenize_lines(), {"tokenize", "--jsonl"}, text);
+  add(all, template_lines(), {"template"}, messages);
+  return all;
+}
+
+class RequestFault : public ::testing::TestWithParam<BadLine> {};
+
+TEST_P(RequestFault, IsAnsweredByOneLineAndTheRunGoesOn) {
+  const BadLine& bad = GetParam();
+  const RunResult result =
+      run_fathom(bad.command, {.input = bad.good + "\n" + bad.line + "\n" + bad.good + "\n"});
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_TRUE(result.err.starts_with("fathom: ")) << result.err;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  const std::vector<Json> answers = json_lines(result.out);
+  ASSERT_EQ(answers.size(), 3u) << result.out << result.err;
+  const std::string message = error_message(answers[1]);
+  RecordProperty("sentence", message);
+  EXPECT_FALSE(message.empty());
+  EXPECT_LE(message.size(), 600u) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  for (const std::string& part : bad.says)
+    EXPECT_NE(message.find(part), std::string::npos) << "no '" << part << "' in: " << message;
+  EXPECT_EQ(answers[0].find("error"), nullptr) << result.out;
+  EXPECT_EQ(answers[0].dump(), answers[2].dump());
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, RequestFault, ::testing::ValuesIn(all_lines()),
+                         [](const ::testing::TestParamInfo<BadLine>& info) {
+                           return info.param.name;
+                         });
+
+}  // namespace
+}  // namespace fathom::test
