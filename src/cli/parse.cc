@@ -91,6 +91,12 @@ Result<ParseOutcome> parse_arguments(CLI::App& app, std::vector<std::string> arg
   } catch (const CLI::ConversionError& error) {
     return usage_error("a value is not of the kind its option takes: ", sentence(error), "; see ",
                        app.get_name(), " --help");
+  } catch (const CLI::ArgumentMismatch& error) {
+    // CLI11: "quiet was given a disallowed flag override".
+    const std::string text = sentence(error);
+    const size_t end = text.find(" was given a disallowed flag override");
+    if (end == std::string::npos) return usage_error(text, "; see ", app.get_name(), " --help");
+    return usage_error("--", text.substr(0, end), " takes no value; see ", app.get_name(), " --help");
   } catch (const CLI::ParseError& error) {
     return usage_error(sentence(error), "; see ", app.get_name(), " --help");
   }
