@@ -147,7 +147,6 @@ const std::vector<Fault> kHeaderFaults = {
      {path, "__metadata__"}},
 };
 
-const std::string path = "{}/" + kOne;
 const auto drop = [](const std::string& name) {
   return tensors([=](TinyTensors& all) {
     std::erase_if(all, [&](const TinyTensor& tensor) { return tensor.spec.name == name; });

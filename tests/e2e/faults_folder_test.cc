@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "tests/support/broken_checkpoint.h"
 #include "tests/support/subprocess.h"
@@ -16,13 +17,16 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string index = "{}/" + kIndex;
-const auto without = [](const std::string& name) {
+Break without(const std::string& name) {
   return [=](const TempDir& folder) { fs::remove(folder.file(name)); };
-};
-const auto good = bytes([](std::string&) {});
-const auto in_place_of_weights = [=](std::function<void(const std::string& path)> make) {
+}
+
+const Break good = bytes([](std::string&) {});
+
+// Something else in the place of the file of weights.
+Break in_place_of_weights(std::function<void(const std::string& path)> make) {
   return in_order({good, without(kOne), [=](const TempDir& folder) { make(folder.file(kOne)); }});
-};
+}
 
 const std::vector<Fault> kFolderFaults = {
     {"FolderIsEmpty", {}, {}, {"{}/config.json"}},
