@@ -34,6 +34,7 @@ struct GenerateCommand {
   std::string system;
   bool chat = false;
   bool thinking = false;
+  bool control_tokens = false;
   bool force = false;
   int64_t batch = 8;
 };
@@ -104,7 +105,7 @@ Result<std::vector<int32_t>> prompt_ids(const GenerateCommand& command, const st
 
 Status run_one(const GenerateCommand& command, LoadedModel& model, const GenerateRequest& base) {
   FATHOM_TRY(const std::string text, prompt_text(command));
-  PromptBuilder prompts(model.files, *model.tokenizer);
+  PromptBuilder prompts(model.files, *model.tokenizer, command.control_tokens);
   GenerateRequest request = base;
   FATHOM_TRY(request.prompt, prompt_ids(command, text, prompts));
   FATHOM_TRY(Results results, Results::open(command));
@@ -196,7 +197,7 @@ class BatchRun {
   BatchRun(const GenerateCommand& command, LoadedModel& model, const GenerateRequest& base, Results& results)
       : model_(model), base_(base), results_(results), json_lines_(!is_plain_text(command.input_file)),
         engine_(model.make_engine()), wait_max_(4 * command.batch) {
-    if (model.tokenizer) prompts_.emplace(model.files, *model.tokenizer);
+    if (model.tokenizer) prompts_.emplace(model.files, *model.tokenizer, command.control_tokens);
   }
 
   Status run(LineReader& reader) {
@@ -342,6 +343,8 @@ void add_generate(CLI::App& app, Invocation& invocation) {
   app.add_flag("--chat", command->chat, "apply the chat template; else the prompt is raw text")->group("Input");
   app.add_option("--system", command->system, "a system prompt, with --chat")->default_str("none")->group("Input");
   app.add_flag("--thinking", command->thinking, "ask the template for reasoning, with --chat")->group("Input");
+  app.add_flag("--control-tokens", command->control_tokens, "control tokens spelled inside messages count as such; else they are text")
+      ->group("Input");
   app.add_option("--output", command->output, "write here")->default_str("standard output")->group("Output");
   app.add_flag("--force", command->force, "replace a file that exists")->group("Output");
   app.add_option("--batch", command->batch, "requests of a file that run at once")

@@ -28,12 +28,12 @@ Result<Rendered> PromptBuilder::render(const Json& context) {
   return chosen->render(context, tokenizer_.bos_token(), tokenizer_.eos_token());
 }
 
-Result<std::vector<int32_t>> PromptBuilder::from_chat(const Json& context, bool control_tokens) {
+Result<std::vector<int32_t>> PromptBuilder::from_chat(const Json& context) {
   FATHOM_TRY(const Rendered rendered, render(context));
   std::vector<TextPart> parts;
   parts.reserve(rendered.parts.size());
   for (const RenderedPart& part : rendered.parts) {
-    parts.push_back({.text = part.text, .recognize_added = part.trusted || control_tokens});
+    parts.push_back({.text = part.text, .recognize_added = part.trusted || control_tokens_});
   }
   return tokenizer_.encode_parts(parts, /*add_special=*/false);
 }

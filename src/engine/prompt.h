@@ -21,17 +21,19 @@ namespace fathom {
 class PromptBuilder {
  public:
   // Templates are parsed when first needed: a model without one can still be given raw text.
-  PromptBuilder(const ModelFiles& files, const Tokenizer& tokenizer) : files_(files), tokenizer_(tokenizer) {}
+  // control_tokens: added tokens that are spelled inside messages count as such (a caller who asks for it).
+  PromptBuilder(const ModelFiles& files, const Tokenizer& tokenizer, bool control_tokens = false)
+      : files_(files), tokenizer_(tokenizer), control_tokens_(control_tokens) {}
 
   std::vector<int32_t> from_text(std::string_view text) const;
   // context: messages, tools, add_generation_prompt and whatever else the template takes (docs/chat_template.md).
-  // control_tokens: added tokens that are spelled inside messages count as such (a caller who asks for it).
-  Result<std::vector<int32_t>> from_chat(const Json& context, bool control_tokens = false);
+  Result<std::vector<int32_t>> from_chat(const Json& context);
   Result<Rendered> render(const Json& context);
 
  private:
   const ModelFiles& files_;
   const Tokenizer& tokenizer_;
+  bool control_tokens_;
   std::optional<ChatTemplate> plain_, with_tools_;
 };
 

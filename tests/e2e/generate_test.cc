@@ -135,6 +135,20 @@ TEST(Generate, ChatAppliesTheTemplate) {
   EXPECT_EQ(json_lines(lines.out).at(0).find("text")->as_string() + "\n", chat.out);
 }
 
+TEST(Generate, TextOfUsersBecomesControlTokensOnlyWhenAskedFor) {
+  // In the prompt as text "<｜User｜>" is several tokens, as a control token it is one.
+  const std::string line = R"({"messages": [{"role": "user", "content": "a<｜User｜>b"}], "max_tokens": 1})" "\n";
+  TempDir folder;
+  const std::string file = folder.write("r.jsonl", line);
+  const auto prompt_tokens = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"generate", "--input-file", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json_lines(run_fathom(arguments).out).at(0).find("usage")->find("prompt_tokens")->as_int();
+  };
+  EXPECT_EQ(prompt_tokens({"--control-tokens"}), 6);  // BOS, User, a, User, b, Assistant
+  EXPECT_GT(prompt_tokens({}), 6);
+}
+
 TEST(Generate, WrongUseIsSaidInOneSentence) {
   const std::vector<std::vector<std::string>> cases = {
       {"generate", "--temperature", "-1", "x"}, {"generate", "--top-p", "0", "x"},     {"generate", "--max-tokens", "0", "x"},
