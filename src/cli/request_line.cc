@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "cli/token_ids.h"
+
 namespace fathom::cli {
 
 namespace {
@@ -42,15 +44,7 @@ Status read_bool(const Json& json, std::string_view field, bool& out) {
 Status read_ids(const Json& json, std::string_view field, std::vector<int32_t>& out) {
   const Json* value = json.find(field);
   if (value == nullptr || value->is_null()) return {};
-  if (!value->is_array()) return wrong_type(field, *value, "an array of token ids");
-  out.clear();
-  out.reserve(value->as_array().size());
-  for (const Json& id : value->as_array()) {
-    if (!id.is_int() || id.as_int() < 0 || id.as_int() > INT32_MAX) {
-      return invalid_error(field, " holds ", id.dump().substr(0, 40), ", expected token ids");
-    }
-    out.push_back(static_cast<int32_t>(id.as_int()));
-  }
+  FATHOM_TRY(out, read_token_ids(*value, field));
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/token_ids.h"
 #include "engine/prompt.h"
 #include "engine/scorer.h"
 #include "io/safetensors.h"
@@ -69,19 +70,6 @@ struct Totals {
   }
 };
 
-Result<std::vector<int32_t>> read_ids(const Json& value) {
-  if (!value.is_array()) return invalid_error("ids is ", value.type_name(), ", expected an array of token ids");
-  std::vector<int32_t> ids;
-  ids.reserve(value.as_array().size());
-  for (const Json& id : value.as_array()) {
-    if (!id.is_int() || id.as_int() < 0 || id.as_int() > INT32_MAX) {
-      return invalid_error("ids holds ", id.dump().substr(0, 40), ", expected token ids");
-    }
-    ids.push_back(static_cast<int32_t>(id.as_int()));
-  }
-  return ids;
-}
-
 Status read_item(const Json& json, const LoadedModel& model, Item& item) {
   if (!json.is_object()) return invalid_error("expected an object with text or ids, got ", json.type_name());
   for (const auto& [key, value] : json.as_object()) {
@@ -91,7 +79,7 @@ Status read_item(const Json& json, const LoadedModel& model, Item& item) {
   const Json* ids = json.find("ids");
   if ((text == nullptr) == (ids == nullptr)) return invalid_error("give either text or ids");
   if (ids != nullptr) {
-    FATHOM_TRY(item.ids, read_ids(*ids));
+    FATHOM_TRY(item.ids, read_token_ids(*ids, "ids"));
     return {};
   }
   if (!text->is_string()) return invalid_error("text is ", text->type_name(), ", expected a string");
