@@ -1,6 +1,7 @@
-// FATHOM_CHECK(condition, parts...): our own bug. Always on; prints the condition, the place and the parts
-// (as str_cat would) and aborts. Never reachable by anything a user gives: that is a Result (base/result.h).
-// FATHOM_DCHECK is the same for hot loops, in dev and sanitizer builds only.
+// FATHOM_CHECK(condition, parts...): our own bug. Always on; prints the condition, the place and
+// the parts (as str_cat would) and aborts. Never reachable by anything a user gives: that is a
+// Result (base/result.h). FATHOM_DCHECK is the same for hot loops, in dev and sanitizer builds
+// only.
 #pragma once
 
 #include <string>
@@ -12,10 +13,10 @@ namespace fathom {
                                const std::string& message);
 }  // namespace fathom
 
-#define FATHOM_CHECK(condition, ...)                                                           \
-  do {                                                                                         \
-    if (!(condition)) [[unlikely]]                                                             \
-      ::fathom::check_failed(#condition, __FILE__, __LINE__, ::fathom::str_cat(__VA_ARGS__));  \
+#define FATHOM_CHECK(condition, ...)                                                          \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]]                                                            \
+      ::fathom::check_failed(#condition, __FILE__, __LINE__, ::fathom::str_cat(__VA_ARGS__)); \
   } while (false)
 
 #ifdef FATHOM_DCHECKS

@@ -1,5 +1,6 @@
-// A source of numbers that look random and follow from a counter: mix64(key + i) for i = 0, 1, 2, ... Any of them can
-// be had without those before it, so that threads share the work and the result is the same.
+// A source of numbers that look random and follow from a counter: mix64(key + i) for i = 0, 1, 2,
+// ... Any of them can be had without those before it, so that threads share the work and the result
+// is the same.
 #pragma once
 
 #include <cstdint>

@@ -47,7 +47,8 @@ Error io_error(const std::string& what);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
@@ -98,13 +99,13 @@ using Status = Result<void>;
 // FATHOM_TRY(auto x, expr): x is the value of the Result, or the function returns its error.
 #define FATHOM_TRY(declaration, ...) \
   FATHOM_TRY_IMPL(FATHOM_CONCAT(fathom_try_, __LINE__), declaration, __VA_ARGS__)
-#define FATHOM_TRY_IMPL(name, declaration, ...) \
-  auto name = (__VA_ARGS__);                    \
+#define FATHOM_TRY_IMPL(name, declaration, ...)   \
+  auto name = (__VA_ARGS__);                      \
   if (!name.ok()) return std::move(name).error(); \
   declaration = std::move(name).value()
 // FATHOM_RETURN_IF_ERROR(expr): for a Status.
-#define FATHOM_RETURN_IF_ERROR(...)                                  \
-  do {                                                               \
-    auto fathom_status = (__VA_ARGS__);                              \
+#define FATHOM_RETURN_IF_ERROR(...)                                   \
+  do {                                                                \
+    auto fathom_status = (__VA_ARGS__);                               \
     if (!fathom_status.ok()) return std::move(fathom_status).error(); \
   } while (false)

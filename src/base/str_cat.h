@@ -18,17 +18,19 @@ void append(std::string& out, int64_t value);
 void append(std::string& out, uint64_t value);
 
 template <std::signed_integral T>
-  requires(!std::same_as<T, int64_t> && !std::same_as<T, char>)
-void append(std::string& out, T value) {
+requires(!std::same_as<T, int64_t> && !std::same_as<T, char>) void append(std::string& out,
+                                                                          T value) {
   append(out, static_cast<int64_t>(value));
 }
 template <std::unsigned_integral T>
-  requires(!std::same_as<T, uint64_t> && !std::same_as<T, bool> && !std::same_as<T, char>)
-void append(std::string& out, T value) {
+requires(!std::same_as<T, uint64_t> && !std::same_as<T, bool> &&
+         !std::same_as<T, char>) void append(std::string& out, T value) {
   append(out, static_cast<uint64_t>(value));
 }
 inline void append(std::string& out, const char* text) { append(out, std::string_view(text)); }
-inline void append(std::string& out, const std::string& text) { append(out, std::string_view(text)); }
+inline void append(std::string& out, const std::string& text) {
+  append(out, std::string_view(text));
+}
 }  // namespace str_cat_internal
 
 // Floats and doubles are written with the fewest digits that read back as the same value.

@@ -31,7 +31,8 @@ struct BenchCommand {
 };
 
 // "512,2048", or "none".
-Result<std::vector<int64_t>> parse_list(std::string_view option, std::string_view text, int64_t low, int64_t high) {
+Result<std::vector<int64_t>> parse_list(std::string_view option, std::string_view text, int64_t low,
+                                        int64_t high) {
   std::vector<int64_t> values;
   if (text == "none") return values;
   const char* at = text.data();
@@ -39,7 +40,9 @@ Result<std::vector<int64_t>> parse_list(std::string_view option, std::string_vie
   while (true) {
     int64_t value = 0;
     const auto parsed = std::from_chars(at, end, value);
-    if (parsed.ec != std::errc() || value < low || value > high || (parsed.ptr != end && *parsed.ptr != ',')) break;
+    if (parsed.ec != std::errc() || value < low || value > high ||
+        (parsed.ptr != end && *parsed.ptr != ','))
+      break;
     values.push_back(value);
     if (parsed.ptr == end) return values;
     at = parsed.ptr + 1;
@@ -50,11 +53,17 @@ Result<std::vector<int64_t>> parse_list(std::string_view option, std::string_vie
 
 // All prefill tests, then all decode tests. Of the defaults only those that fit into the context.
 Result<std::vector<BenchTest>> choose_tests(const BenchCommand& command, int64_t model_context) {
-  const int64_t context = std::min(command.model.common.context.value_or(model_context), model_context);
-  const auto list = [](const std::string& given, const char* otherwise) { return given.empty() ? otherwise : given; };
-  FATHOM_TRY(const std::vector<int64_t> prompts, parse_list("--prompt", list(command.prompt, "512"), 1, kTokensMax));
-  FATHOM_TRY(const std::vector<int64_t> depths, parse_list("--depth", list(command.depth, "0,4096"), 0, kTokensMax));
-  FATHOM_TRY(const std::vector<int64_t> batches, parse_list("--batch", list(command.batch, "1,4,16"), 1, kBatchMax));
+  const int64_t context =
+      std::min(command.model.common.context.value_or(model_context), model_context);
+  const auto list = [](const std::string& given, const char* otherwise) {
+    return given.empty() ? otherwise : given;
+  };
+  FATHOM_TRY(const std::vector<int64_t> prompts,
+             parse_list("--prompt", list(command.prompt, "512"), 1, kTokensMax));
+  FATHOM_TRY(const std::vector<int64_t> depths,
+             parse_list("--depth", list(command.depth, "0,4096"), 0, kTokensMax));
+  FATHOM_TRY(const std::vector<int64_t> batches,
+             parse_list("--batch", list(command.batch, "1,4,16"), 1, kBatchMax));
   std::vector<BenchTest> tests;
   for (const int64_t n : prompts) {
     for (const int64_t depth : depths) tests.push_back({BenchTest::Kind::kPrefill, n, 1, depth});
@@ -63,7 +72,8 @@ Result<std::vector<BenchTest>> choose_tests(const BenchCommand& command, int64_t
     for (const int64_t n : batches) tests.push_back({BenchTest::Kind::kDecode, 0, n, depth});
   }
   if (static_cast<int64_t>(tests.size()) > kTestsMax) {
-    return usage_error("--prompt, --depth and --batch ask for ", tests.size(), " tests, at most ", kTestsMax, " are run");
+    return usage_error("--prompt, --depth and --batch ask for ", tests.size(), " tests, at most ",
+                       kTestsMax, " are run");
   }
   // Too much by what was given, whatever the defaults add.
   const auto asked_for = [&](BenchTest test) {
@@ -78,38 +88,47 @@ Result<std::vector<BenchTest>> choose_tests(const BenchCommand& command, int64_t
     } else if (asked_for(test)) {
       return invalid_error("a test needs ", test.positions(), " positions (depth ", test.depth,
                            test.n_prompt > 0 ? str_cat(", prompt ", test.n_prompt) : std::string(),
-                           "), but the context is ", context, "; take a smaller --depth or --prompt");
+                           "), but the context is ", context,
+                           "; take a smaller --depth or --prompt");
     }
   }
-  if (fitting.empty()) return usage_error("there is nothing to measure; give --prompt, --depth and --batch");
+  if (fitting.empty())
+    return usage_error("there is nothing to measure; give --prompt, --depth and --batch");
   return fitting;
 }
 
 Status check_usage(const BenchModelOptions& options) {
   const RandomModelOptions& random = options.random;
-  const bool extras = !random.layers.empty() || random.vocab_size || random.mtp || !random.save.empty() || random.force;
+  const bool extras = !random.layers.empty() || random.vocab_size || random.mtp ||
+                      !random.save.empty() || random.force;
   if (random.config.empty() != random.format.empty()) {
     return usage_error("random weights need both --config FILE and --random bf16|fp8");
   }
   if (random.config.empty() && extras) {
-    return usage_error("--layers, --vocab, --mtp, --save and --force are about random weights: give --config and --random "
-                       "too");
+    return usage_error(
+        "--layers, --vocab, --mtp, --save and --force are about random weights: give --config and "
+        "--random "
+        "too");
   }
-  if (random.force && random.save.empty()) return usage_error("--force is about --save: give a folder");
+  if (random.force && random.save.empty())
+    return usage_error("--force is about --save: give a folder");
   if (!random.config.empty() && !options.common.model.empty()) {
     return usage_error("--model and --config both name a model; give one of them");
   }
   if (random.format == "int8" || random.format == "int4") {
-    return unsupported_error("--random ", random.format, " needs ", random.format == "int8" ? "INT8" : "INT4",
+    return unsupported_error("--random ", random.format, " needs ",
+                             random.format == "int8" ? "INT8" : "INT4",
                              " kernels, which this version does not have; take bf16 or fp8");
   }
   return {};
 }
 
-// The read bandwidth is measured on a buffer far larger than the caches, unless memory or time are too short for it.
+// The read bandwidth is measured on a buffer far larger than the caches, unless memory or time are
+// too short for it.
 int64_t meter_bytes(double seconds) {
   constexpr int64_t kMax = int64_t{1} << 30, kMin = int64_t{64} << 20;
-  const int64_t in_time = static_cast<int64_t>(std::min(seconds, 1.0) * 4 * static_cast<double>(kMax));
+  const int64_t in_time =
+      static_cast<int64_t>(std::min(seconds, 1.0) * 4 * static_cast<double>(kMax));
   return std::clamp(std::min(in_time, available_memory_bytes() / 16), kMin, kMax);
 }
 
@@ -126,13 +145,16 @@ Status run_bench(BenchCommand& command) {
 
   std::vector<BenchTest> tests;
   FATHOM_TRY(const std::unique_ptr<BenchModel> model,
-             load_bench_model(options, compute, [&](int64_t context) { return choose_tests(command, context); }, tests));
+             load_bench_model(
+                 options, compute, [&](int64_t context) { return choose_tests(command, context); },
+                 tests));
   command.bench.attention = model->attention;
   Progress progress("measuring", static_cast<int64_t>(tests.size()) * command.bench.repeat, "runs");
   int64_t n_runs = 0;
   command.bench.on_run = [&] { progress.update(++n_runs); };
   progress.update(0);
-  FATHOM_TRY(Bench bench, Bench::create(*model->transformer, model->activations, meter, tests, command.bench));
+  FATHOM_TRY(Bench bench,
+             Bench::create(*model->transformer, model->activations, meter, tests, command.bench));
 
   const BenchMachine machine{cpu_name(), std::string(isa_name(isa)), pool.n_threads()};
   std::vector<BenchResult> results;
@@ -141,20 +163,23 @@ Status run_bench(BenchCommand& command) {
     if (command.json) continue;
     progress.hide();
     if (results.size() == 1) {
-      FATHOM_RETURN_IF_ERROR(standard_output().write(bench_machine_text(machine, results.front().before) +
-                                                     bench_model_text(model->facts) + bench_table_head()));
+      FATHOM_RETURN_IF_ERROR(
+          standard_output().write(bench_machine_text(machine, results.front().before) +
+                                  bench_model_text(model->facts) + bench_table_head()));
     }
     FATHOM_RETURN_IF_ERROR(standard_output().write_now(bench_table_row(results.back())));
   }
   progress.hide();
   const int64_t peak_memory = peak_memory_bytes() - meter.buffer_bytes();
   if (!command.json) return standard_output().write(bench_end_text(results, peak_memory));
-  return standard_output().write(bench_json(machine, model->facts, results, peak_memory).dump_pretty() + "\n");
+  return standard_output().write(
+      bench_json(machine, model->facts, results, peak_memory).dump_pretty() + "\n");
 }
 
 void add_test_options(CLI::App& app, BenchCommand& command) {
   const char* const kGroup = "Tests";
-  app.add_option("--prompt", command.prompt, "Prefill: tokens of a prompt, several with commas, or none")
+  app.add_option("--prompt", command.prompt,
+                 "Prefill: tokens of a prompt, several with commas, or none")
       ->type_name("N,...")
       ->default_str("512")
       ->group(kGroup);
@@ -162,7 +187,8 @@ void add_test_options(CLI::App& app, BenchCommand& command) {
       ->type_name("N,...")
       ->default_str("0,4096 if the context allows")
       ->group(kGroup);
-  app.add_option("--batch", command.batch, "Decode: sequences at once, several with commas, or none")
+  app.add_option("--batch", command.batch,
+                 "Decode: sequences at once, several with commas, or none")
       ->type_name("N,...")
       ->default_str("1,4,16")
       ->group(kGroup);
@@ -171,7 +197,8 @@ void add_test_options(CLI::App& app, BenchCommand& command) {
       ->transform(whole_number(1, 1000))
       ->capture_default_str()
       ->group(kGroup);
-  app.add_option("--seconds", command.bench.seconds, "Time for a run at least, and for each of the machine's limits")
+  app.add_option("--seconds", command.bench.seconds,
+                 "Time for a run at least, and for each of the machine's limits")
       ->type_name("X")
       ->check(number_range(0.001, 3600))
       ->capture_default_str()
@@ -196,8 +223,9 @@ void add_random_options(CLI::App& app, BenchCommand& command) {
       ->type_name("FILE")
       ->default_str("none: the model's own weights")
       ->group(kGroup);
-  add_choice_option(app, "--random", random.format, {"bf16", "fp8", "int8", "int4"},
-                    "What is made: fp8 quantises what published files quantise, the rest stays BF16 and F32")
+  add_choice_option(
+      app, "--random", random.format, {"bf16", "fp8", "int8", "int4"},
+      "What is made: fp8 quantises what published files quantise, the rest stays BF16 and F32")
       ->default_str("none")
       ->group(kGroup);
   app.add_option("--layers", random.layers, "How many layers, as in 1+2: dense and MoE")
@@ -223,8 +251,10 @@ void add_bench(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<BenchCommand>();
   add_test_options(app, *command);
   add_random_options(app, *command);
-  add_common_options(app, command->model.common, kModelOption | kComputeOptions | kCacheOptions | kMemoryOption);
-  set_example(app, "fathom bench --config DeepSeek-V3/config.json --layers 1+1 --vocab 32768 --random fp8");
+  add_common_options(app, command->model.common,
+                     kModelOption | kComputeOptions | kCacheOptions | kMemoryOption);
+  set_example(
+      app, "fathom bench --config DeepSeek-V3/config.json --layers 1+1 --vocab 32768 --random fp8");
   invocation.run = [command] { return run_bench(*command); };
 }
 

@@ -20,7 +20,9 @@ namespace fathom::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 // Where the weights come from, before they are there.
 struct Source {
@@ -32,12 +34,14 @@ struct Source {
 
 Result<Source> open_random(const RandomModelOptions& random) {
   FATHOM_TRY(const std::string text, read_file(random.config));
-  ConfigSlice slice{.vocab_size = random.vocab_size, .mtp = random.mtp, .fp8 = random.format == "fp8"};
+  ConfigSlice slice{
+      .vocab_size = random.vocab_size, .mtp = random.mtp, .fp8 = random.format == "fp8"};
   if (!random.layers.empty()) {
     FATHOM_TRY(slice.layers, parse_layers(random.layers));
   }
   Source source;
-  source.name = str_cat("random ", slice.fp8 ? "FP8" : "BF16", " weights of ", printable(random.config));
+  source.name =
+      str_cat("random ", slice.fp8 ? "FP8" : "BF16", " weights of ", printable(random.config));
   FATHOM_TRY(source.config_json, slice_config(text, printable(random.config), slice));
   FATHOM_TRY(source.config, parse_model_config(source.config_json, printable(random.config)));
   return source;
@@ -51,7 +55,8 @@ Result<Source> open_files(const std::string& path) {
     FATHOM_TRY(source.files, ModelFiles::open_folder(path));
   }
   FATHOM_TRY(const FileBytes config, source.files->open_small("config.json", kSmallFileBytesMax));
-  FATHOM_TRY(source.config, parse_model_config(config.text(), source.files->path_of("config.json")));
+  FATHOM_TRY(source.config,
+             parse_model_config(config.text(), source.files->path_of("config.json")));
   return source;
 }
 
@@ -64,11 +69,13 @@ struct Needs {
 // What must be had anew must be available; everything together must stay within --max-memory.
 Status check_memory(const Needs& needs, const BenchModelOptions& options, bool weights_in_memory) {
   const auto refuse = [&](std::string_view limit, int64_t bytes) {
-    return exhausted_error("the weights take ", human_bytes(needs.weights), ", scratch ", human_bytes(needs.scratch),
-                           ", caches ", human_bytes(needs.cache), " and the buffer that the read bandwidth is measured on ",
-                           human_bytes(options.meter_bytes), ", but ", limit, " ", human_bytes(bytes),
-                           weights_in_memory ? "; take fewer --layers, or a smaller --vocab, --depth or --batch"
-                                             : "; take a smaller --depth, --prompt or --batch");
+    return exhausted_error(
+        "the weights take ", human_bytes(needs.weights), ", scratch ", human_bytes(needs.scratch),
+        ", caches ", human_bytes(needs.cache),
+        " and the buffer that the read bandwidth is measured on ", human_bytes(options.meter_bytes),
+        ", but ", limit, " ", human_bytes(bytes),
+        weights_in_memory ? "; take fewer --layers, or a smaller --vocab, --depth or --batch"
+                          : "; take a smaller --depth, --prompt or --batch");
   };
   const int64_t available = available_memory_bytes();  // the meter has its buffer already
   const int64_t fresh = needs.scratch + needs.cache + (weights_in_memory ? needs.weights : 0);
@@ -79,11 +86,12 @@ Status check_memory(const Needs& needs, const BenchModelOptions& options, bool w
   return {};
 }
 
-Needs needs_of(const ModelConfig& config, int64_t n_mtp, KvDtype kv_dtype, const std::vector<BenchTest>& tests,
-               int64_t prefill_rows) {
+Needs needs_of(const ModelConfig& config, int64_t n_mtp, KvDtype kv_dtype,
+               const std::vector<BenchTest>& tests, int64_t prefill_rows) {
   return {.weights = 0,
           .scratch = Workspace::bytes(config, Bench::limits(tests, prefill_rows)),
-          .cache = Bench::kv_bytes(tests, kv_layout(config, kv_dtype), config.num_hidden_layers + n_mtp)};
+          .cache = Bench::kv_bytes(tests, kv_layout(config, kv_dtype),
+                                   config.num_hidden_layers + n_mtp)};
 }
 
 Result<Checkpoint> make_random(const Source& source, const BenchModelOptions& options, Pool& pool,
@@ -91,15 +99,19 @@ Result<Checkpoint> make_random(const Source& source, const BenchModelOptions& op
   const int64_t bytes = count_bytes(random_tensors(source.config)).total;
   const auto begin = Clock::now();
   Progress making("making weights", bytes, "bytes");
-  FATHOM_TRY(Checkpoint checkpoint,
-             random_checkpoint(source.config, source.name,
-                               {.seed = options.seed, .progress = [&](int64_t done) { making.update(done); }}, pool));
+  FATHOM_TRY(
+      Checkpoint checkpoint,
+      random_checkpoint(
+          source.config, source.name,
+          {.seed = options.seed, .progress = [&](int64_t done) { making.update(done); }}, pool));
   making.hide();
   facts.make_seconds = seconds_since(begin);
   if (options.random.save.empty()) return checkpoint;
   Progress saving("saving weights", bytes, "bytes");
-  const SaveOptions save{.force = options.random.force, .progress = [&](int64_t done) { saving.update(done); }};
-  FATHOM_RETURN_IF_ERROR(save_checkpoint(checkpoint, source.config_json, options.random.save, save));
+  const SaveOptions save{.force = options.random.force,
+                         .progress = [&](int64_t done) { saving.update(done); }};
+  FATHOM_RETURN_IF_ERROR(
+      save_checkpoint(checkpoint, source.config_json, options.random.save, save));
   return checkpoint;
 }
 
@@ -135,8 +147,10 @@ AttentionForm attention_form(const std::string& name) {  // one of the option's 
 
 }  // namespace
 
-Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& options, const Compute& compute,
-                                                     const ChooseTests& choose_tests, std::vector<BenchTest>& tests) {
+Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& options,
+                                                     const Compute& compute,
+                                                     const ChooseTests& choose_tests,
+                                                     std::vector<BenchTest>& tests) {
   const CommonOptions& common = options.common;
   const bool random = !options.random.config.empty();
   auto model = std::make_unique<BenchModel>();
@@ -150,9 +164,12 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   std::optional<Checkpoint> checkpoint;
   if (random) {
     // Before the work: no random matrix is F32, so that auto is not full.
-    FATHOM_TRY(const KvDtype kv_dtype,
-               resolve_kv_dtype(common.kv_dtype, common.activations == "full" ? Activations::kFull : Activations::kBf16));
-    Needs needs = needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests, options.prefill_rows);
+    FATHOM_TRY(
+        const KvDtype kv_dtype,
+        resolve_kv_dtype(common.kv_dtype,
+                         common.activations == "full" ? Activations::kFull : Activations::kBf16));
+    Needs needs = needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests,
+                           options.prefill_rows);
     needs.weights = count_bytes(random_tensors(source.config)).total;
     FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true));
     FATHOM_TRY(checkpoint, make_random(source, options, *compute.pool, facts));
@@ -161,12 +178,14 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
     FATHOM_TRY(checkpoint, Checkpoint::open(*source.files));
   }
   facts.weight_bytes = checkpoint->total_bytes();
-  FATHOM_TRY(model->weights,
-             load_weights(facts.config, std::make_shared<const Checkpoint>(std::move(*checkpoint))));
+  FATHOM_TRY(
+      model->weights,
+      load_weights(facts.config, std::make_shared<const Checkpoint>(std::move(*checkpoint))));
   for (const std::string& note : model->weights.notes) log_message(LogLevel::kWarning, note);
   facts.n_mtp = static_cast<int64_t>(model->weights.mtp.size());
 
-  FATHOM_TRY(model->activations, resolve_activations(common.activations, facts.config, model->weights));
+  FATHOM_TRY(model->activations,
+             resolve_activations(common.activations, facts.config, model->weights));
   FATHOM_TRY(const KvDtype kv_dtype, resolve_kv_dtype(common.kv_dtype, model->activations));
   model->attention = attention_form(common.attention);
   facts.activations = name_of(model->activations);
@@ -180,7 +199,8 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   const ModelOptions model_options{.activations = model->activations,
                                    .kv_dtype = kv_dtype,
                                    .limits = Bench::limits(tests, options.prefill_rows)};
-  model->transformer = std::make_unique<Transformer>(facts.config, model->weights, model_options, compute);
+  model->transformer =
+      std::make_unique<Transformer>(facts.config, model->weights, model_options, compute);
   facts.load_seconds = seconds_since(begin);
   return model;
 }

@@ -14,12 +14,12 @@
 namespace fathom::cli {
 
 struct RandomModelOptions {
-  std::string config;                // path of a config.json; empty: the model comes from files
-  std::string layers;                // DENSE+MOE; empty: all
-  std::string format;                // bf16 or fp8
+  std::string config;  // path of a config.json; empty: the model comes from files
+  std::string layers;  // DENSE+MOE; empty: all
+  std::string format;  // bf16 or fp8
   std::optional<int64_t> vocab_size;
   bool mtp = false;
-  std::string save;                  // a folder; empty: kept in memory only
+  std::string save;  // a folder; empty: kept in memory only
   bool force = false;
 };
 
@@ -40,9 +40,12 @@ struct BenchModel {
   std::unique_ptr<Transformer> transformer;
 };
 
-// Which tests run is decided by choose_tests, which is given the context that the model allows: an error is passed on.
+// Which tests run is decided by choose_tests, which is given the context that the model allows: an
+// error is passed on.
 using ChooseTests = std::function<Result<std::vector<BenchTest>>(int64_t context)>;
-Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& options, const Compute& compute,
-                                                     const ChooseTests& choose_tests, std::vector<BenchTest>& tests);
+Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& options,
+                                                     const Compute& compute,
+                                                     const ChooseTests& choose_tests,
+                                                     std::vector<BenchTest>& tests);
 
 }  // namespace fathom::cli

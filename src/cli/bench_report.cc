@@ -12,7 +12,8 @@ namespace {
 
 std::string fixed(double value, int digits) {
   char buffer[400];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, digits).ptr;
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, digits).ptr;
   return std::string(buffer, end);
 }
 // Three digits or more, never more decimals than mean something.
@@ -23,9 +24,10 @@ struct Column {
   const char* head;
   size_t width;
 };
-constexpr Column kColumns[] = {{"test", 7},          {"prompt", 7},     {"batch", 6},   {"depth", 7},
-                               {"tokens/s", 10},     {"ms/step", 10},   {"read", 10},   {"GFLOP", 9},
-                               {"experts", 8},       {"of read", 9},    {"of peak", 9}, {"nearer to", 10}};
+constexpr Column kColumns[] = {{"test", 7},    {"prompt", 7},    {"batch", 6},
+                               {"depth", 7},   {"tokens/s", 10}, {"ms/step", 10},
+                               {"read", 10},   {"GFLOP", 9},     {"experts", 8},
+                               {"of read", 9}, {"of peak", 9},   {"nearer to", 10}};
 
 // The first column to the left, the others to the right.
 std::string line(const std::vector<std::string>& cells) {
@@ -37,8 +39,12 @@ std::string line(const std::vector<std::string>& cells) {
   return out + "\n";
 }
 
-const char* kind_name(BenchTest::Kind kind) { return kind == BenchTest::Kind::kPrefill ? "prefill" : "decode"; }
-const char* limit_name(BenchLimit limit) { return limit == BenchLimit::kBandwidth ? "bandwidth" : "compute"; }
+const char* kind_name(BenchTest::Kind kind) {
+  return kind == BenchTest::Kind::kPrefill ? "prefill" : "decode";
+}
+const char* limit_name(BenchLimit limit) {
+  return limit == BenchLimit::kBandwidth ? "bandwidth" : "compute";
+}
 
 template <typename Get>
 std::vector<double> readings(const std::vector<BenchResult>& results, const Get& get) {
@@ -95,21 +101,25 @@ Json result_json(const BenchResult& result) {
 
 std::string bench_machine_text(const BenchMachine& machine, const MachineLimits& limits) {
   return str_cat("machine  ", machine.cpu, ", ", machine.isa, ", ", machine.threads,
-                 machine.threads == 1 ? " thread" : " threads", ": reads ", fixed(limits.read_gb_s, 1),
-                 " GB/s; computes ", fixed(limits.fp32_gflop_s, 0), " (FP32), ", fixed(limits.bf16_gflop_s, 0),
-                 " (BF16) GFLOP/s, ", fixed(limits.int8_gop_s, 0), " (INT8) GOP/s\n");
+                 machine.threads == 1 ? " thread" : " threads", ": reads ",
+                 fixed(limits.read_gb_s, 1), " GB/s; computes ", fixed(limits.fp32_gflop_s, 0),
+                 " (FP32), ", fixed(limits.bf16_gflop_s, 0), " (BF16) GFLOP/s, ",
+                 fixed(limits.int8_gop_s, 0), " (INT8) GOP/s\n");
 }
 
 std::string bench_model_text(const BenchModelFacts& model) {
   const ModelConfig& config = model.config;
   const int64_t n_dense = std::min(config.first_k_dense_replace, config.num_hidden_layers);
-  std::string out = str_cat("model    ", model.source, ": ", config.family(), ", ", n_dense, " dense + ",
-                            config.num_hidden_layers - n_dense, " MoE layers",
-                            model.n_mtp > 0 ? str_cat(" + ", model.n_mtp, " MTP") : std::string(), ", vocabulary ",
-                            grouped(config.vocab_size), ", ", human_bytes(model.weight_bytes), "; activations ",
-                            model.activations, ", cache ", model.kv_dtype, ", attention ", model.attention, "\n");
+  std::string out = str_cat("model    ", model.source, ": ", config.family(), ", ", n_dense,
+                            " dense + ", config.num_hidden_layers - n_dense, " MoE layers",
+                            model.n_mtp > 0 ? str_cat(" + ", model.n_mtp, " MTP") : std::string(),
+                            ", vocabulary ", grouped(config.vocab_size), ", ",
+                            human_bytes(model.weight_bytes), "; activations ", model.activations,
+                            ", cache ", model.kv_dtype, ", attention ", model.attention, "\n");
   str_append(out, "         ",
-             model.make_seconds > 0 ? str_cat("weights made in ", fixed(model.make_seconds, 1), " s, ") : std::string(),
+             model.make_seconds > 0
+                 ? str_cat("weights made in ", fixed(model.make_seconds, 1), " s, ")
+                 : std::string(),
              "loaded in ", fixed(model.load_seconds, 3), " s\n");
   return out;
 }
@@ -124,10 +134,13 @@ std::string bench_table_row(const BenchResult& result) {
   const BenchTest& test = result.test;
   const bool prefill = test.kind == BenchTest::Kind::kPrefill;
   return line({kind_name(test.kind), prefill ? str_cat(test.n_prompt) : "-", str_cat(test.n_batch),
-               str_cat(test.depth), readable(result.tokens_per_s), readable(result.seconds_per_step * 1e3),
-               human_bytes(static_cast<int64_t>(result.bytes_per_step)), readable(result.ops_per_step * 1e-9),
+               str_cat(test.depth), readable(result.tokens_per_s),
+               readable(result.seconds_per_step * 1e3),
+               human_bytes(static_cast<int64_t>(result.bytes_per_step)),
+               readable(result.ops_per_step * 1e-9),
                fixed(result.experts_per_step, result.experts_per_step < 100 ? 1 : 0),
-               percent(result.share_of_bandwidth), percent(result.share_of_peak), limit_name(result.limit)});
+               percent(result.share_of_bandwidth), percent(result.share_of_peak),
+               limit_name(result.limit)});
 }
 
 std::string bench_end_text(const std::vector<BenchResult>& results, int64_t peak_memory_bytes) {
@@ -135,23 +148,29 @@ std::string bench_end_text(const std::vector<BenchResult>& results, int64_t peak
     const std::vector<double> values = readings(results, get);
     return str_cat(fixed(values.front(), 1), " to ", fixed(values.back(), 1));
   };
-  return str_cat("\nLimits during the run: read ", span([](const MachineLimits& l) { return l.read_gb_s; }),
-                 " GB/s, FP32 ", span([](const MachineLimits& l) { return l.fp32_gflop_s; }), ", BF16 ",
+  return str_cat("\nLimits during the run: read ",
+                 span([](const MachineLimits& l) { return l.read_gb_s; }), " GB/s, FP32 ",
+                 span([](const MachineLimits& l) { return l.fp32_gflop_s; }), ", BF16 ",
                  span([](const MachineLimits& l) { return l.bf16_gflop_s; }),
                  " GFLOP/s. Peak memory ", human_bytes(peak_memory_bytes),
-                 ".\nA share is of the mean of the readings just before and after the test; small models that fit into "
+                 ".\nA share is of the mean of the readings just before and after the test; small "
+                 "models that fit into "
                  "the processor's caches can pass 100 % of read.\n");
 }
 
-Json bench_json(const BenchMachine& machine, const BenchModelFacts& model, const std::vector<BenchResult>& results,
-                int64_t peak_memory_bytes) {
-  Json machine_json = Json::Object{{"cpu", machine.cpu}, {"isa", machine.isa}, {"threads", machine.threads}};
-  set_limits(machine_json, {.read_gb_s = median(results, [](const MachineLimits& l) { return l.read_gb_s; }),
-                            .fp32_gflop_s = median(results, [](const MachineLimits& l) { return l.fp32_gflop_s; }),
-                            .bf16_gflop_s = median(results, [](const MachineLimits& l) { return l.bf16_gflop_s; }),
-                            .int8_gop_s = median(results, [](const MachineLimits& l) { return l.int8_gop_s; })});
+Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
+                const std::vector<BenchResult>& results, int64_t peak_memory_bytes) {
+  Json machine_json =
+      Json::Object{{"cpu", machine.cpu}, {"isa", machine.isa}, {"threads", machine.threads}};
+  set_limits(
+      machine_json,
+      {.read_gb_s = median(results, [](const MachineLimits& l) { return l.read_gb_s; }),
+       .fp32_gflop_s = median(results, [](const MachineLimits& l) { return l.fp32_gflop_s; }),
+       .bf16_gflop_s = median(results, [](const MachineLimits& l) { return l.bf16_gflop_s; }),
+       .int8_gop_s = median(results, [](const MachineLimits& l) { return l.int8_gop_s; })});
   const ParameterCount parameters = count_parameters(model.config);
-  const int64_t n_dense = std::min(model.config.first_k_dense_replace, model.config.num_hidden_layers);
+  const int64_t n_dense =
+      std::min(model.config.first_k_dense_replace, model.config.num_hidden_layers);
   Json model_json = Json::Object{{"source", model.source},
                                  {"family", model.config.family()},
                                  {"n_dense_layers", n_dense},
@@ -169,7 +188,9 @@ Json bench_json(const BenchMachine& machine, const BenchModelFacts& model, const
   if (model.make_seconds > 0) model_json.set("make_seconds", model.make_seconds);
   Json rows = Json::array();
   for (const BenchResult& result : results) rows.push_back(result_json(result));
-  return Json::Object{{"machine", std::move(machine_json)}, {"model", std::move(model_json)}, {"results", std::move(rows)}};
+  return Json::Object{{"machine", std::move(machine_json)},
+                      {"model", std::move(model_json)},
+                      {"results", std::move(rows)}};
 }
 
 }  // namespace fathom::cli

@@ -1,4 +1,5 @@
-// Goal: the report shows what was measured. Method: a result made up by hand, read back from text and JSON.
+// Goal: the report shows what was measured. Method: a result made up by hand, read back from text
+// and JSON.
 #include "cli/bench_report.h"
 
 #include <gtest/gtest.h>
@@ -29,8 +30,8 @@ BenchResult made_up() {
 
 TEST(BenchReport, ARowHoldsTheNumbersUnderTheirHeads) {
   const std::string head = bench_table_head(), row = bench_table_row(made_up());
-  for (const char* text : {"decode", " 4 ", " 4096 ", " 50.0 ", " 80.0 ", " 2.5 GB ", " 12.3 ", " 29.5 ", " 76.2 % ",
-                           " 15.9 % ", " bandwidth\n"}) {
+  for (const char* text : {"decode", " 4 ", " 4096 ", " 50.0 ", " 80.0 ", " 2.5 GB ", " 12.3 ",
+                           " 29.5 ", " 76.2 % ", " 15.9 % ", " bandwidth\n"}) {
     EXPECT_NE(row.find(text), std::string::npos) << text << " in " << row;
   }
   EXPECT_EQ(head.size() - 1, row.size());  // after its blank line
@@ -61,14 +62,22 @@ TEST(BenchReport, JsonKeepsBothReadingsAndTheMedianOfAll) {
 // Memory is asked for before anything large is made.
 TEST(BenchModel, RefusesWhatDoesNotFit) {
   BenchModelOptions options;
-  options.random = {.config = FATHOM_TESTDATA "/configs/v3.json", .layers = "1+1", .format = "fp8", .vocab_size = {},
-                    .mtp = false, .save = "", .force = false};
+  options.random = {.config = FATHOM_TESTDATA "/configs/v3.json",
+                    .layers = "1+1",
+                    .format = "fp8",
+                    .vocab_size = {},
+                    .mtp = false,
+                    .save = "",
+                    .force = false};
   options.common.max_memory = int64_t{1} << 30;
   Pool pool(1);
   std::vector<BenchTest> tests;
   const auto model = load_bench_model(
       options, {.isa = Isa::kRef, .pool = &pool},
-      [](int64_t) { return std::vector<BenchTest>{{BenchTest::Kind::kDecode, 0, 1, 0}}; }, tests);
+      [](int64_t) {
+        return std::vector<BenchTest>{{BenchTest::Kind::kDecode, 0, 1, 0}};
+      },
+      tests);
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.error().code, ErrorCode::kExhausted);
   EXPECT_NE(model.error().message.find("weights take"), std::string::npos) << model.error().message;

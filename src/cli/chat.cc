@@ -1,5 +1,5 @@
-// `fathom chat`: a conversation in the terminal. The answer goes to standard output as it comes, everything else to
-// standard error, so that a pipe gets the answers alone.
+// `fathom chat`: a conversation in the terminal. The answer goes to standard output as it comes,
+// everything else to standard error, so that a pipe gets the answers alone.
 #include <unistd.h>
 
 #include <cstdio>
@@ -29,7 +29,8 @@ constexpr const char* kHelp =
     "/load FILE      go on with a saved conversation\n"
     "/retry          answer the last question again\n"
     "/exit           leave (also Ctrl-D)\n"
-    "A line that ends with \\ goes on in the next one; \"\"\" begins and ends a text of several lines.\n"
+    "A line that ends with \\ goes on in the next one; \"\"\" begins and ends a text of several "
+    "lines.\n"
     "Ctrl-C stops an answer.\n";
 
 struct ChatCommand {
@@ -77,11 +78,13 @@ std::string rounded(double value) {
 class Chat {
  public:
   Chat(LoadedModel& model, const ChatOptions& options)
-      : session_(model, options), editor_(terminal_.interactive(), terminal_.interactive() ? default_history_file() : "") {}
+      : session_(model, options),
+        editor_(terminal_.interactive(), terminal_.interactive() ? default_history_file() : "") {}
 
   Status run() {
     const InterruptScope scope;
-    if (terminal_.interactive()) terminal_.say("Type a message, /help for help, Ctrl-D to leave.\n");
+    if (terminal_.interactive())
+      terminal_.say("Type a message, /help for help, Ctrl-D to leave.\n");
     while (true) {
       std::string text;
       switch (read_message(text)) {
@@ -93,7 +96,8 @@ class Chat {
           if (!terminal_.interactive()) return interrupted_error();
           terminal_.say("(Ctrl-D or /exit leaves)\n");
           continue;
-        case ReadOutcome::kLine: break;
+        case ReadOutcome::kLine:
+          break;
       }
       if (text.find_first_not_of(" \t\r\n") == std::string::npos) continue;
       editor_.remember(text);
@@ -102,7 +106,8 @@ class Chat {
         FATHOM_RETURN_IF_ERROR(run_command(text, &leave));
         if (leave) return {};
       } else {
-        FATHOM_RETURN_IF_ERROR(take_turn([&](const TextSink& sink) { return session_.say(text, sink, stopper()); }));
+        FATHOM_RETURN_IF_ERROR(
+            take_turn([&](const TextSink& sink) { return session_.say(text, sink, stopper()); }));
       }
     }
   }
@@ -141,16 +146,19 @@ class Chat {
 
   template <typename Say>
   Status take_turn(const Say& say) {
-    Result<TurnReport> report = say([&](std::string_view text, bool reasoning) { return terminal_.show(text, reasoning); });
+    Result<TurnReport> report =
+        say([&](std::string_view text, bool reasoning) { return terminal_.show(text, reasoning); });
     const bool stopped = interrupted();
     clear_interrupted();
     FATHOM_RETURN_IF_ERROR(terminal_.end_answer());
     if (!report.ok()) return complain(report.error());
     if (report->n_dropped > 0) {
-      terminal_.say(str_cat("(the context is full: the ", report->n_dropped, " oldest messages were dropped, the system prompt stays)\n"));
+      terminal_.say(str_cat("(the context is full: the ", report->n_dropped,
+                            " oldest messages were dropped, the system prompt stays)\n"));
     }
     if (stopped) terminal_.say("(stopped)\n");
-    if (report->finish == FinishReason::kLength) terminal_.say("(the answer ends here: its length is used up)\n");
+    if (report->finish == FinishReason::kLength)
+      terminal_.say("(the answer ends here: its length is used up)\n");
     if (terminal_.interactive()) terminal_.say(summary(*report));
     if (stopped && !terminal_.interactive()) return interrupted_error();
     return {};
@@ -159,7 +167,9 @@ class Chat {
   std::string summary(const TurnReport& report) const {
     std::string out = str_cat("[", report.n_generated, " tokens");
     if (report.n_generated > 1 && report.decode_seconds > 0) {
-      out += str_cat(", ", rounded(static_cast<double>(report.n_generated - 1) / report.decode_seconds), " tokens/s");
+      out += str_cat(", ",
+                     rounded(static_cast<double>(report.n_generated - 1) / report.decode_seconds),
+                     " tokens/s");
     }
     return out + str_cat(", first after ", rounded(report.prefill_seconds), " s, context ",
                          report.n_prompt + report.n_generated, " of ", session_.context(), "]\n");
@@ -175,7 +185,8 @@ class Chat {
   Status run_command(const std::string& text, bool* leave) {
     const size_t blank = text.find_first_of(" \t");
     const std::string name = text.substr(0, blank);
-    const size_t begin = blank == std::string::npos ? std::string::npos : text.find_first_not_of(" \t", blank);
+    const size_t begin =
+        blank == std::string::npos ? std::string::npos : text.find_first_not_of(" \t", blank);
     const std::string argument = begin == std::string::npos ? "" : text.substr(begin);
     if (name == "/exit" || name == "/quit") {
       *leave = true;
@@ -189,12 +200,13 @@ class Chat {
     } else if (name == "/retry") {
       return take_turn([&](const TextSink& sink) { return session_.retry(sink, stopper()); });
     } else if (name == "/save" || name == "/load") {
-      const Status status = argument.empty() ? Status(usage_error(name, " needs a file's name"))
+      const Status status = argument.empty()  ? Status(usage_error(name, " needs a file's name"))
                             : name == "/save" ? save(argument)
                                               : load(argument);
       if (!status.ok()) return complain(status.error());
     } else {
-      return complain(usage_error("there is no command ", name, "; /help lists them (a message may not begin with /)"));
+      return complain(usage_error("there is no command ", name,
+                                  "; /help lists them (a message may not begin with /)"));
     }
     return {};
   }
@@ -210,7 +222,8 @@ class Chat {
   }
 
   Status save(const std::string& file) {
-    FATHOM_RETURN_IF_ERROR(write_file(file, session_.to_json().dump_pretty() + "\n", /*force=*/false));
+    FATHOM_RETURN_IF_ERROR(
+        write_file(file, session_.to_json().dump_pretty() + "\n", /*force=*/false));
     terminal_.say(str_cat("(saved ", session_.n_messages(), " messages to ", file, ")\n"));
     return {};
   }
@@ -243,8 +256,11 @@ Status run_chat(ChatCommand& command) {
 void add_chat(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<ChatCommand>();
   add_common_options(app, command->common, kRunOptions);
-  app.add_option("--system", command->chat.system, "the system prompt")->default_str("none")->group("Conversation");
-  app.add_flag("--thinking", command->chat.thinking, "ask the template for reasoning")->group("Conversation");
+  app.add_option("--system", command->chat.system, "the system prompt")
+      ->default_str("none")
+      ->group("Conversation");
+  app.add_flag("--thinking", command->chat.thinking, "ask the template for reasoning")
+      ->group("Conversation");
   add_sampling_options(app, command->chat.sampling);
   set_example(app, "fathom chat --system \"Answer in one sentence.\"");
   invocation.run = [command] { return run_chat(*command); };

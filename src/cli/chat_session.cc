@@ -10,10 +10,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::string_view kThinkOpen = "<think>";
 constexpr std::string_view kThinkClose = "</think>";
-// Room that is kept for an answer before old turns are dropped: this much, or a quarter of a small context.
+// Room that is kept for an answer before old turns are dropped: this much, or a quarter of a small
+// context.
 constexpr int64_t kAnswerRoom = 512;
 
-double seconds(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 Json message(std::string_view role, std::string_view content) {
   Json out = Json::object();
@@ -27,7 +30,8 @@ std::string_view trimmed_end(std::string_view text) {
   return text;
 }
 
-// Splits the answer into reasoning and the rest. Reasoning is open from the start where the prompt ends with <think>.
+// Splits the answer into reasoning and the rest. Reasoning is open from the start where the prompt
+// ends with <think>.
 class ReasoningSplitter {
  public:
   explicit ReasoningSplitter(bool open) : open_(open) {}
@@ -84,7 +88,10 @@ class TurnSink final : public EventSink {
 }  // namespace
 
 ChatSession::ChatSession(LoadedModel& model, ChatOptions options)
-    : model_(model), options_(std::move(options)), prompts_(model.files, *model.tokenizer), engine_(model.make_engine()) {}
+    : model_(model),
+      options_(std::move(options)),
+      prompts_(model.files, *model.tokenizer),
+      engine_(model.make_engine()) {}
 
 void ChatSession::clear() { messages_.clear(); }
 
@@ -108,12 +115,14 @@ Result<std::vector<int32_t>> ChatSession::prompt_that_fits(int64_t* n_dropped) {
     FATHOM_TRY(std::vector<int32_t> ids, prompts_.from_chat(context_json()));
     const int64_t n = static_cast<int64_t>(ids.size());
     if (n + std::max<int64_t>(room, 1) <= model_.context) return ids;
-    // A turn is what stands before the next message of the user; the last one is the question at hand.
+    // A turn is what stands before the next message of the user; the last one is the question at
+    // hand.
     size_t next = 1;
     while (next < messages_.size() && messages_[next].find("role")->as_string() != "user") ++next;
     if (next >= messages_.size()) {
       if (n < model_.context) return ids;
-      return exhausted_error("this message has ", n, " tokens with the system prompt, the context holds ", model_.context,
+      return exhausted_error("this message has ", n,
+                             " tokens with the system prompt, the context holds ", model_.context,
                              "; shorten it");
     }
     messages_.erase(messages_.begin(), messages_.begin() + static_cast<ptrdiff_t>(next));
@@ -123,11 +132,13 @@ Result<std::vector<int32_t>> ChatSession::prompt_that_fits(int64_t* n_dropped) {
 
 Result<TurnReport> ChatSession::answer(const TextSink& sink, const std::function<bool()>& stop) {
   TurnReport report;
-  FATHOM_TRY(GenerateRequest request, base_request(model_.generation, options_.sampling, options_.seed + draws_++));
+  FATHOM_TRY(GenerateRequest request,
+             base_request(model_.generation, options_.sampling, options_.seed + draws_++));
   FATHOM_TRY(request.prompt, prompt_that_fits(&report.n_dropped));
   report.n_prompt = static_cast<int64_t>(request.prompt.size());
   const std::string prompt_end = model_.tokenizer->decode(
-      std::span<const int32_t>(request.prompt).last(std::min<size_t>(request.prompt.size(), 16)), false);
+      std::span<const int32_t>(request.prompt).last(std::min<size_t>(request.prompt.size(), 16)),
+      false);
   ReasoningSplitter splitter(trimmed_end(prompt_end).ends_with(kThinkOpen));
 
   TurnSink turn;
@@ -154,7 +165,8 @@ Result<TurnReport> ChatSession::answer(const TextSink& sink, const std::function
   return report;
 }
 
-Result<TurnReport> ChatSession::say(const std::string& text, const TextSink& sink, const std::function<bool()>& stop) {
+Result<TurnReport> ChatSession::say(const std::string& text, const TextSink& sink,
+                                    const std::function<bool()>& stop) {
   messages_.push_back(message("user", text));
   auto report = answer(sink, stop);
   if (!report.ok()) messages_.pop_back();
@@ -177,7 +189,8 @@ Json ChatSession::to_json() const {
 
 Status ChatSession::from_json(const Json& json) {
   const Json* messages = json.find("messages");
-  if (messages == nullptr || !messages->is_array()) return invalid_error("it has no array \"messages\"");
+  if (messages == nullptr || !messages->is_array())
+    return invalid_error("it has no array \"messages\"");
   std::string system;
   Json::Array turns;
   for (const Json& one : messages->as_array()) {
@@ -191,7 +204,8 @@ Status ChatSession::from_json(const Json& json) {
     } else if (role->as_string() == "user" || role->as_string() == "assistant") {
       turns.push_back(message(role->as_string(), content->as_string()));
     } else {
-      return invalid_error("message ", turns.size(), " has the role '", role->as_string().substr(0, 40),
+      return invalid_error("message ", turns.size(), " has the role '",
+                           role->as_string().substr(0, 40),
                            "', expected user or assistant (system first)");
     }
   }

@@ -1,5 +1,5 @@
-// A conversation with a model: turns, the answer as it comes, and what is dropped when the context is full.
-// Not here: the terminal (cli/chat.cc).
+// A conversation with a model: turns, the answer as it comes, and what is dropped when the context
+// is full. Not here: the terminal (cli/chat.cc).
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct ChatOptions {
 
 struct TurnReport {
   FinishReason finish = FinishReason::kNone;
-  int64_t n_dropped = 0;       // messages that were dropped to make room
+  int64_t n_dropped = 0;  // messages that were dropped to make room
   int64_t n_prompt = 0;
   int64_t n_generated = 0;
   double prefill_seconds = 0;  // to the first token
@@ -39,9 +39,10 @@ class ChatSession {
   // The context must have room for an answer after the system prompt.
   ChatSession(LoadedModel& model, ChatOptions options);
 
-  // Adds a user's turn and answers it. If nothing could be answered the turn is taken back. stop is asked after each
-  // token: true ends the answer, and what came so far stays.
-  Result<TurnReport> say(const std::string& text, const TextSink& sink, const std::function<bool()>& stop);
+  // Adds a user's turn and answers it. If nothing could be answered the turn is taken back. stop is
+  // asked after each token: true ends the answer, and what came so far stays.
+  Result<TurnReport> say(const std::string& text, const TextSink& sink,
+                         const std::function<bool()>& stop);
   // Answers the last user's turn again, with another draw.
   Result<TurnReport> retry(const TextSink& sink, const std::function<bool()>& stop);
 

@@ -1,5 +1,5 @@
-// `fathom generate`: one prompt to text, streamed; or a file of prompts or requests, run as batches, answers in the order
-// of the input.
+// `fathom generate`: one prompt to text, streamed; or a file of prompts or requests, run as
+// batches, answers in the order of the input.
 #include <algorithm>
 #include <deque>
 #include <memory>
@@ -50,7 +50,9 @@ class Results {
     }
     return results;
   }
-  Status write(std::string_view text) { return file_ ? file_->append(text) : standard_output().write_now(text); }
+  Status write(std::string_view text) {
+    return file_ ? file_->append(text) : standard_output().write_now(text);
+  }
   Status finish() { return file_ ? file_->commit() : Status(); }
 
  private:
@@ -85,7 +87,8 @@ Result<std::string> prompt_text(const GenerateCommand& command) {
   return read_all(command.prompt_file.empty() ? "-" : command.prompt_file, kPromptBytesMax);
 }
 
-Result<std::vector<int32_t>> prompt_ids(const GenerateCommand& command, const std::string& text, PromptBuilder& prompts) {
+Result<std::vector<int32_t>> prompt_ids(const GenerateCommand& command, const std::string& text,
+                                        PromptBuilder& prompts) {
   if (!command.chat) return prompts.from_text(text);
   Json messages = Json::array();
   const auto add = [&](const char* role, const std::string& content) {
@@ -127,7 +130,10 @@ Status run_one(const GenerateCommand& command, LoadedModel& model, const Generat
 class Answer final : public EventSink {
  public:
   Answer(Json id, int64_t n_prompt, bool wants_logprobs, bool wants_top)
-      : id_(std::move(id)), n_prompt_(n_prompt), wants_logprobs_(wants_logprobs), wants_top_(wants_top) {}
+      : id_(std::move(id)),
+        n_prompt_(n_prompt),
+        wants_logprobs_(wants_logprobs),
+        wants_top_(wants_top) {}
 
   void on_token(const TokenEvent& event) override {
     text_ += event.text;
@@ -177,7 +183,8 @@ struct Pending {
   std::vector<std::unique_ptr<Answer>> choices;
   std::string error_line;
   bool done() const {
-    return std::all_of(choices.begin(), choices.end(), [](const auto& choice) { return choice->done(); });
+    return std::all_of(choices.begin(), choices.end(),
+                       [](const auto& choice) { return choice->done(); });
   }
 };
 
@@ -191,12 +198,18 @@ std::string error_line(const Json& id, int64_t line, const std::string& message)
   return out.dump() + "\n";
 }
 
-// Keeps the engine busy: lines are read as places become free, answers leave in the order of the lines.
+// Keeps the engine busy: lines are read as places become free, answers leave in the order of the
+// lines.
 class BatchRun {
  public:
-  BatchRun(const GenerateCommand& command, LoadedModel& model, const GenerateRequest& base, Results& results)
-      : model_(model), base_(base), results_(results), json_lines_(!is_plain_text(command.input_file)),
-        engine_(model.make_engine()), wait_max_(4 * command.batch) {
+  BatchRun(const GenerateCommand& command, LoadedModel& model, const GenerateRequest& base,
+           Results& results)
+      : model_(model),
+        base_(base),
+        results_(results),
+        json_lines_(!is_plain_text(command.input_file)),
+        engine_(model.make_engine()),
+        wait_max_(4 * command.batch) {
     if (model.tokenizer) prompts_.emplace(model.files, *model.tokenizer, command.control_tokens);
   }
 
@@ -216,7 +229,9 @@ class BatchRun {
       progress.update(reader.bytes_read());
     }
     progress.hide();
-    if (n_bad_ > 0) return invalid_error(n_bad_, n_bad_ == 1 ? " line" : " lines", " could not be answered; the output says why");
+    if (n_bad_ > 0)
+      return invalid_error(n_bad_, n_bad_ == 1 ? " line" : " lines",
+                           " could not be answered; the output says why");
     return {};
   }
 
@@ -260,8 +275,9 @@ class BatchRun {
     for (int64_t choice = 0; choice < line.n; ++choice) {
       GenerateRequest request = line.request;
       request.sampling.choice = choice;
-      pending.choices.push_back(std::make_unique<Answer>(line.id, static_cast<int64_t>(request.prompt.size()),
-                                                         request.logprobs >= 0, request.logprobs > 0));
+      pending.choices.push_back(
+          std::make_unique<Answer>(line.id, static_cast<int64_t>(request.prompt.size()),
+                                   request.logprobs >= 0, request.logprobs > 0));
       FATHOM_TRY(const RequestId id, engine_->submit(std::move(request), *pending.choices.back()));
       submitted_.push_back(id);
     }
@@ -276,7 +292,8 @@ class BatchRun {
       const bool several = front.choices.size() > 1;
       for (size_t i = 0; i < front.choices.size(); ++i) {
         FATHOM_RETURN_IF_ERROR(results_.write(front.choices[i]->line(
-            model_.tokenizer.has_value(), several ? std::optional<int64_t>(static_cast<int64_t>(i)) : std::nullopt)));
+            model_.tokenizer.has_value(),
+            several ? std::optional<int64_t>(static_cast<int64_t>(i)) : std::nullopt)));
       }
       pending_.pop_front();
     }
@@ -297,10 +314,12 @@ class BatchRun {
 };
 
 Status check_inputs(const GenerateCommand& c) {
-  const int given = (c.prompt ? 1 : 0) + (c.prompt_file.empty() ? 0 : 1) + (c.input_file.empty() ? 0 : 1);
+  const int given =
+      (c.prompt ? 1 : 0) + (c.prompt_file.empty() ? 0 : 1) + (c.input_file.empty() ? 0 : 1);
   if (given > 1) return usage_error("give one of a prompt, --prompt-file and --input-file");
   if (!c.input_file.empty() && c.chat) {
-    return usage_error("--chat takes one prompt; in a .jsonl file give messages in place of prompt");
+    return usage_error(
+        "--chat takes one prompt; in a .jsonl file give messages in place of prompt");
   }
   if (!c.system.empty() && !c.chat) return usage_error("--system goes with --chat");
   if (c.thinking && !c.chat) return usage_error("--thinking goes with --chat");
@@ -335,17 +354,29 @@ Status run_generate(const GenerateCommand& command) {
 void add_generate(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<GenerateCommand>();
   add_common_options(app, command->common, kRunOptions);
-  app.add_option("PROMPT", command->prompt, "the prompt; -: standard input")->default_str("standard input")->group("Input");
-  app.add_option("--prompt-file", command->prompt_file, "a file that is the prompt")->default_str("none")->group("Input");
-  app.add_option("--input-file", command->input_file, "a prompt a line, or a .jsonl file of requests (-: from standard input)")
+  app.add_option("PROMPT", command->prompt, "the prompt; -: standard input")
+      ->default_str("standard input")
+      ->group("Input");
+  app.add_option("--prompt-file", command->prompt_file, "a file that is the prompt")
       ->default_str("none")
       ->group("Input");
-  app.add_flag("--chat", command->chat, "apply the chat template; else the prompt is raw text")->group("Input");
-  app.add_option("--system", command->system, "a system prompt, with --chat")->default_str("none")->group("Input");
-  app.add_flag("--thinking", command->thinking, "ask the template for reasoning, with --chat")->group("Input");
-  app.add_flag("--control-tokens", command->control_tokens, "control tokens spelled inside messages count as such; else they are text")
+  app.add_option("--input-file", command->input_file,
+                 "a prompt a line, or a .jsonl file of requests (-: from standard input)")
+      ->default_str("none")
       ->group("Input");
-  app.add_option("--output", command->output, "write here")->default_str("standard output")->group("Output");
+  app.add_flag("--chat", command->chat, "apply the chat template; else the prompt is raw text")
+      ->group("Input");
+  app.add_option("--system", command->system, "a system prompt, with --chat")
+      ->default_str("none")
+      ->group("Input");
+  app.add_flag("--thinking", command->thinking, "ask the template for reasoning, with --chat")
+      ->group("Input");
+  app.add_flag("--control-tokens", command->control_tokens,
+               "control tokens spelled inside messages count as such; else they are text")
+      ->group("Input");
+  app.add_option("--output", command->output, "write here")
+      ->default_str("standard output")
+      ->group("Output");
   app.add_flag("--force", command->force, "replace a file that exists")->group("Output");
   app.add_option("--batch", command->batch, "requests of a file that run at once")
       ->transform(whole_number(1, 1024))

@@ -1,4 +1,5 @@
-// fathom inspect: what a model is made of and what it needs, from its config alone or from its files.
+// fathom inspect: what a model is made of and what it needs, from its config alone or from its
+// files.
 #include <memory>
 #include <utility>
 
@@ -48,7 +49,8 @@ Result<std::string> verify_files(const ModelFiles& files, const Checkpoint& chec
   for (size_t i = 0; i < known.size(); ++i) {
     progress.update(static_cast<int64_t>(i));
     FATHOM_RETURN_IF_ERROR(verify_checksum(files, known[i]));
-    for (const Shard& shard : checkpoint.shards()) n_weight_files += shard.name == known[i].name ? 1 : 0;
+    for (const Shard& shard : checkpoint.shards())
+      n_weight_files += shard.name == known[i].name ? 1 : 0;
   }
   if (known.empty()) return std::string("no FP8 weight is NaN; no file's checksum is known");
   return str_cat("no FP8 weight is NaN; ", n_weight_files, " of ", checkpoint.shards().size(),
@@ -63,14 +65,17 @@ Result<Inspection> inspect_files(const ModelFiles& files, bool verify) {
   FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
   FATHOM_TRY(out.config, parse_model_config(config.text(), files.path_of("config.json")));
   FATHOM_TRY(const Checkpoint checkpoint, Checkpoint::open(files));
-  FATHOM_TRY(const CheckedTensors checked, check_tensors(out.config, checkpoint, {.verify_weights = verify}));
+  FATHOM_TRY(const CheckedTensors checked,
+             check_tensors(out.config, checkpoint, {.verify_weights = verify}));
   for (const std::string& note : checked.notes) log(LogLevel::kWarning, note);
   if (verify) {
     FATHOM_TRY(out.verified, verify_files(files, checkpoint));
   }
-  out.config.num_nextn_predict_layers = checked.n_mtp;  // what is there, not what the config promises
+  out.config.num_nextn_predict_layers =
+      checked.n_mtp;  // what is there, not what the config promises
   for (const CheckpointTensor& entry : checkpoint.tensors()) {
-    out.tensors.push_back({{entry.name, entry.tensor.dtype, entry.tensor.shape}, checkpoint.shards()[entry.shard].name});
+    out.tensors.push_back({{entry.name, entry.tensor.dtype, entry.tensor.shape},
+                           checkpoint.shards()[entry.shard].name});
   }
   return out;
 }
@@ -88,11 +93,14 @@ Result<Inspection> inspect(const std::string& path, bool verify) {
     return usage_error("--verify reads the files of a model; ", printable(path), " is no folder");
   }
   if (path.ends_with(".gguf")) {
-    return unsupported_error(printable(path), " is a GGUF file, which this version does not read; name a folder with "
-                             "config.json and *.safetensors");
+    return unsupported_error(
+        printable(path),
+        " is a GGUF file, which this version does not read; name a folder with "
+        "config.json and *.safetensors");
   }
   if (path.ends_with(".safetensors")) {
-    return invalid_error(printable(path), " holds tensors but no config; name the folder it stands in");
+    return invalid_error(printable(path),
+                         " holds tensors but no config; name the folder it stands in");
   }
   return inspect_config(path);
 }
@@ -112,12 +120,15 @@ void add_inspect(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<InspectOptions>();
   app.add_option("PATH", options->path, "A config.json, or a folder of weights as published")
       ->default_str("the embedded model");
-  app.add_flag("--tensors", options->tensors, "List every tensor: name, type, shape, bytes, file")->group("Output");
+  app.add_flag("--tensors", options->tensors, "List every tensor: name, type, shape, bytes, file")
+      ->group("Output");
   app.add_flag("--json", options->json, "One JSON document, tensors included")->group("Output");
   app.add_flag("--verify", options->verify,
-               "Read everything once: NaN codes in FP8 weights, copies that differ, and the checksums of files where "
+               "Read everything once: NaN codes in FP8 weights, copies that differ, and the "
+               "checksums of files where "
                "they are known (SHA256SUMS, or a hub's cache)");
-  add_size_option(app, "--memory", options->memory, "The memory that things are to fit into, as in 512GiB")
+  add_size_option(app, "--memory", options->memory,
+                  "The memory that things are to fit into, as in 512GiB")
       ->default_str("this machine's")
       ->group("Output");
   add_common_options(app, options->common, 0);

@@ -37,7 +37,8 @@ std::string row(const std::vector<Column>& columns, const std::vector<std::strin
 struct Fit {
   std::string name;
   int64_t weight_bytes = 0;
-  int64_t context[3] = {kNeverFits, kNeverFits, kNeverFits};  // tokens with a cache in BF16, FP8, F32
+  int64_t context[3] = {kNeverFits, kNeverFits,
+                        kNeverFits};  // tokens with a cache in BF16, FP8, F32
 };
 
 constexpr KvDtype kKvDtypes[] = {KvDtype::kBf16, KvDtype::kFp8, KvDtype::kF32};
@@ -58,30 +59,38 @@ std::vector<Fit> fits(const Inspection& in) {
     const int64_t left = in.memory_bytes - fit.weight_bytes;
     if (left < 0) continue;
     for (size_t i = 0; i < 3; ++i) {
-      fit.context[i] = std::min(left / kv_bytes_per_token(in.config, kKvDtypes[i]), in.config.max_position_embeddings);
+      fit.context[i] = std::min(left / kv_bytes_per_token(in.config, kKvDtypes[i]),
+                                in.config.max_position_embeddings);
     }
   }
   return out;
 }
 
 std::string precision(const ModelConfig& config) {
-  if (!config.quantization_config) return config.torch_dtype.empty() ? "not named" : config.torch_dtype;
-  return str_cat("FP8 in blocks of 128x128", config.quantization_config->ue8m0 ? ", scales powers of two (ue8m0)" : "");
+  if (!config.quantization_config)
+    return config.torch_dtype.empty() ? "not named" : config.torch_dtype;
+  return str_cat("FP8 in blocks of 128x128",
+                 config.quantization_config->ue8m0 ? ", scales powers of two (ue8m0)" : "");
 }
 
-std::string plural(int64_t n, const std::string& noun) { return str_cat(grouped(n), " ", noun, n == 1 ? "" : "s"); }
+std::string plural(int64_t n, const std::string& noun) {
+  return str_cat(grouped(n), " ", noun, n == 1 ? "" : "s");
+}
 
 std::string architecture(const Inspection& in) {
   const ModelConfig& c = in.config;
   const int64_t n_moe = c.num_hidden_layers - c.first_k_dense_replace;
-  std::string layers = str_cat(c.num_hidden_layers, " (", c.first_k_dense_replace, " dense, ", n_moe, " of experts)");
-  if (c.num_nextn_predict_layers > 0) str_append(layers, ", ", plural(c.num_nextn_predict_layers, "MTP module"));
-  std::string experts = str_cat(c.n_routed_experts, " routed, ", c.num_experts_per_tok, " per token");
+  std::string layers = str_cat(c.num_hidden_layers, " (", c.first_k_dense_replace, " dense, ",
+                               n_moe, " of experts)");
+  if (c.num_nextn_predict_layers > 0)
+    str_append(layers, ", ", plural(c.num_nextn_predict_layers, "MTP module"));
+  std::string experts =
+      str_cat(c.n_routed_experts, " routed, ", c.num_experts_per_tok, " per token");
   if (c.n_group > 1) str_append(experts, " from ", c.topk_group, " of ", c.n_group, " groups");
-  str_append(experts, " by ", scoring_func_name(c.scoring_func), " scores (", topk_method_name(c.topk_method), "), ",
-             c.n_shared_experts, " shared");
-  std::string attention = str_cat(c.num_attention_heads, " heads, latent ", c.kv_lora_rank, " + rope key ",
-                                  c.qk_rope_head_dim, ", query ");
+  str_append(experts, " by ", scoring_func_name(c.scoring_func), " scores (",
+             topk_method_name(c.topk_method), "), ", c.n_shared_experts, " shared");
+  std::string attention = str_cat(c.num_attention_heads, " heads, latent ", c.kv_lora_rank,
+                                  " + rope key ", c.qk_rope_head_dim, ", query ");
   attention += c.has_q_lora() ? str_cat("latent ", c.q_lora_rank) : std::string("without a latent");
   std::string context = plural(c.max_position_embeddings, "token");
   if (c.rope_scaling) {
@@ -111,7 +120,8 @@ std::string parameters_text(const ParameterCount& count) {
   bool mtp = false;
   const auto totals = [&] {
     out += row(columns, {"total", "", "", grouped(count.total), grouped(count.activated)});
-    out += row(columns, {"without the embedding", "", "", "", grouped(count.activated_without_embedding)});
+    out += row(columns,
+               {"without the embedding", "", "", "", grouped(count.activated_without_embedding)});
   };
   for (const ParameterItem& item : count.items) {
     if (item.mtp && !mtp) {
@@ -134,15 +144,20 @@ std::string parameters_text(const ParameterCount& count) {
 std::string bytes_text(const Inspection& in) {
   const ByteCount bytes = bytes_of(in.tensors);
   const std::vector<Column> columns = {{23, false}, {19}, {12}};
-  std::string out = str_cat("\n", in.from_files ? "Bytes of the weights" : "Bytes of the weights, as this config stores them", "\n");
+  std::string out = str_cat(
+      "\n",
+      in.from_files ? "Bytes of the weights" : "Bytes of the weights, as this config stores them",
+      "\n");
   for (const auto& [dtype, n] : bytes.by_dtype) {
     out += row(columns, {std::string(dtype_name(dtype)), grouped(n), human_bytes(n)});
   }
-  out += row(columns, {str_cat("total, ", plural(static_cast<int64_t>(in.tensors.size()), "tensor")),
-                       grouped(bytes.total), human_bytes(bytes.total)});
+  out +=
+      row(columns, {str_cat("total, ", plural(static_cast<int64_t>(in.tensors.size()), "tensor")),
+                    grouped(bytes.total), human_bytes(bytes.total)});
   out += "\nCache per token, bytes\n";
   const char* const names[] = {"BF16", "FP8", "F32"};
-  for (size_t i = 0; i < 3; ++i) out += row(columns, {names[i], grouped(kv_bytes_per_token(in.config, kKvDtypes[i]))});
+  for (size_t i = 0; i < 3; ++i)
+    out += row(columns, {names[i], grouped(kv_bytes_per_token(in.config, kKvDtypes[i]))});
   return out;
 }
 
@@ -153,8 +168,10 @@ std::string fits_text(const Inspection& in) {
   out += row(columns, {"weights", "bytes", "context, BF16 cache", "FP8 cache", "F32 cache"});
   for (const Fit& fit : fits(in)) {
     std::vector<std::string> cells = {fit.name, human_bytes(fit.weight_bytes)};
-    for (const int64_t context : fit.context) cells.push_back(context == kNeverFits ? "-" : grouped(context));
-    if (fit.context[0] == kNeverFits) cells = {fit.name, human_bytes(fit.weight_bytes), "does not fit"};
+    for (const int64_t context : fit.context)
+      cells.push_back(context == kNeverFits ? "-" : grouped(context));
+    if (fit.context[0] == kNeverFits)
+      cells = {fit.name, human_bytes(fit.weight_bytes), "does not fit"};
     out += row(columns, cells);
   }
   return out;
@@ -164,9 +181,11 @@ std::string tensors_text(const std::vector<InspectedTensor>& tensors) {
   std::vector<Column> columns = {{0, false}, {8, false}, {0, false}, {0}, {0, false}};
   std::vector<std::vector<std::string>> rows;
   for (const InspectedTensor& tensor : tensors) {
-    rows.push_back({printable(tensor.spec.name), std::string(dtype_name(tensor.spec.dtype)), str_list(tensor.spec.shape),
-                    grouped(count_bytes({tensor.spec}).total), " " + printable(tensor.file)});
-    for (size_t i = 0; i < columns.size(); ++i) columns[i].width = std::max(columns[i].width, rows.back()[i].size());
+    rows.push_back({printable(tensor.spec.name), std::string(dtype_name(tensor.spec.dtype)),
+                    str_list(tensor.spec.shape), grouped(count_bytes({tensor.spec}).total),
+                    " " + printable(tensor.file)});
+    for (size_t i = 0; i < columns.size(); ++i)
+      columns[i].width = std::max(columns[i].width, rows.back()[i].size());
   }
   std::string out = "\nTensors\n";
   for (const std::vector<std::string>& cells : rows) out += row(columns, cells);
@@ -175,7 +194,8 @@ std::string tensors_text(const std::vector<InspectedTensor>& tensors) {
 
 // The limit of a control group (version 2, else 1), or nothing.
 int64_t cgroup_limit() {
-  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     const Result<std::string> text = read_file(path, 4096);
     int64_t limit = 0;
     if (!text.ok()) continue;  // absent, or "max"
@@ -226,8 +246,13 @@ Json inspection_json(const Inspection& in) {
   const ParameterCount& count = in.parameters;
   Json items = Json::array();
   for (const ParameterItem& item : count.items) {
-    items.push_back(Json::Object{{"name", item.name}, {"terms", item.terms}, {"one", item.one}, {"count", item.count},
-                                 {"total", item.total}, {"activated", item.activated}, {"mtp", item.mtp}});
+    items.push_back(Json::Object{{"name", item.name},
+                                 {"terms", item.terms},
+                                 {"one", item.one},
+                                 {"count", item.count},
+                                 {"total", item.total},
+                                 {"activated", item.activated},
+                                 {"mtp", item.mtp}});
   }
   const ByteCount byte_count = bytes_of(in.tensors);
   Json bytes = Json::object();
@@ -238,7 +263,8 @@ Json inspection_json(const Inspection& in) {
   for (size_t i = 0; i < 3; ++i) kv.set(kv_names[i], kv_bytes_per_token(in.config, kKvDtypes[i]));
   Json weights = Json::array();
   for (const Fit& fit : fits(in)) {
-    Json entry = Json::Object{{"weights", fit.name}, {"bytes", fit.weight_bytes}, {"fits", fit.context[0] != kNeverFits}};
+    Json entry = Json::Object{
+        {"weights", fit.name}, {"bytes", fit.weight_bytes}, {"fits", fit.context[0] != kNeverFits}};
     Json context = Json::object();
     for (size_t i = 0; i < 3; ++i) context.set(kv_names[i], std::max<int64_t>(fit.context[i], 0));
     entry.set("context", std::move(context));
@@ -248,16 +274,21 @@ Json inspection_json(const Inspection& in) {
   for (const InspectedTensor& tensor : in.tensors) {
     Json shape = Json::array();
     for (const int64_t extent : tensor.spec.shape) shape.push_back(extent);
-    tensors.push_back(Json::Object{{"name", tensor.spec.name}, {"dtype", dtype_name(tensor.spec.dtype)},
-                                   {"shape", std::move(shape)}, {"bytes", count_bytes({tensor.spec}).total},
+    tensors.push_back(Json::Object{{"name", tensor.spec.name},
+                                   {"dtype", dtype_name(tensor.spec.dtype)},
+                                   {"shape", std::move(shape)},
+                                   {"bytes", count_bytes({tensor.spec}).total},
                                    {"file", tensor.file.empty() ? Json() : Json(tensor.file)}});
   }
   return Json::Object{
       {"family", in.config.family()},
-      {"parameters", Json::Object{{"total", count.total}, {"activated", count.activated},
-                                  {"activated_without_embedding", count.activated_without_embedding},
-                                  {"mtp_stored", count.mtp_stored}, {"mtp_unique", count.mtp_unique},
-                                  {"items", std::move(items)}}},
+      {"parameters",
+       Json::Object{{"total", count.total},
+                    {"activated", count.activated},
+                    {"activated_without_embedding", count.activated_without_embedding},
+                    {"mtp_stored", count.mtp_stored},
+                    {"mtp_unique", count.mtp_unique},
+                    {"items", std::move(items)}}},
       {"bytes", std::move(bytes)},
       {"kv_bytes_per_token", std::move(kv)},
       {"memory", Json::Object{{"bytes", in.memory_bytes}, {"fits", std::move(weights)}}},

@@ -1,4 +1,5 @@
-// What `fathom inspect` says, as text for people and as the JSON document of the command line's contract.
+// What `fathom inspect` says, as text for people and as the JSON document of the command line's
+// contract.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ struct Inspection {
   ParameterCount parameters;
   std::vector<InspectedTensor> tensors;  // of the files, or as the config predicts them
   bool from_files = false;
-  std::string verified;  // what --verify found right, in one sentence; empty: not asked
+  std::string verified;      // what --verify found right, in one sentence; empty: not asked
   int64_t memory_bytes = 0;  // to fit into
   bool memory_is_this_machines = true;
 };

@@ -30,7 +30,8 @@ struct LineEditor::State {
   }
 };
 
-LineEditor::LineEditor(bool interactive, std::string history_file) : state_(std::make_unique<State>()) {
+LineEditor::LineEditor(bool interactive, std::string history_file)
+    : state_(std::make_unique<State>()) {
   if (!interactive) return;
   std::setlocale(LC_CTYPE, "C.UTF-8");
   state_->history_file = std::move(history_file);
@@ -46,7 +47,8 @@ LineEditor::LineEditor(bool interactive, std::string history_file) : state_(std:
     history(state_->history, &event, H_SETSIZE, kHistoryEntries);
     history(state_->history, &event, H_SETUNIQUE, 1);
     el_set(state_->editor, EL_HIST, history, state_->history);
-    if (!state_->history_file.empty()) history(state_->history, &event, H_LOAD, state_->history_file.c_str());
+    if (!state_->history_file.empty())
+      history(state_->history, &event, H_LOAD, state_->history_file.c_str());
   }
   el_source(state_->editor, nullptr);  // a person's ~/.editrc
 }
@@ -54,7 +56,8 @@ LineEditor::LineEditor(bool interactive, std::string history_file) : state_(std:
 LineEditor::~LineEditor() {
   if (state_->history != nullptr) {
     HistEvent event;
-    if (!state_->history_file.empty()) history(state_->history, &event, H_SAVE, state_->history_file.c_str());
+    if (!state_->history_file.empty())
+      history(state_->history, &event, H_SAVE, state_->history_file.c_str());
     history_end(state_->history);
   }
   if (state_->editor != nullptr) el_end(state_->editor);

@@ -1,5 +1,5 @@
-// Lines that a person types: with editing and history (libedit) at a terminal, plain otherwise. The one place that knows
-// libedit.
+// Lines that a person types: with editing and history (libedit) at a terminal, plain otherwise. The
+// one place that knows libedit.
 #pragma once
 
 #include <memory>
@@ -11,8 +11,8 @@ enum class ReadOutcome { kLine, kEnd, kInterrupted };
 
 class LineEditor {
  public:
-  // interactive: standard input is a terminal. history_file: where history is kept between runs, "" for nowhere; one that
-  // cannot be read or written is done without.
+  // interactive: standard input is a terminal. history_file: where history is kept between runs, ""
+  // for nowhere; one that cannot be read or written is done without.
   LineEditor(bool interactive, std::string history_file);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
@@ -27,7 +27,8 @@ class LineEditor {
   std::unique_ptr<State> state_;
 };
 
-// $XDG_STATE_HOME/fathom/chat_history, or under ~/.local/state; the folder is made. "" if there is no home.
+// $XDG_STATE_HOME/fathom/chat_history, or under ~/.local/state; the folder is made. "" if there is
+// no home.
 std::string default_history_file();
 
 }  // namespace fathom::cli

@@ -69,8 +69,9 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
     app.add_option("--model", options.model, "A folder of weights as published")
         ->type_name("PATH")
         ->check([](const std::string& path) {
-          return path.empty() ? std::string("the path is empty; leave the option out for the embedded model")
-                              : std::string();
+          return path.empty()
+                     ? std::string("the path is empty; leave the option out for the embedded model")
+                     : std::string();
         })
         ->default_str("the embedded model")
         ->group("Model");

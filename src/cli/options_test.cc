@@ -124,9 +124,7 @@ TEST(CommonOptions, WrongValuesAreRefusedInOneSentence) {
                                                        {"--isa", "AVX2"},
                                                        {"--isa", ""},
                                                        {"--isa="},
-                                                       {"--max-memory",
-                                                        "16"
-                                                        "XB"},
+                                                       {"--max-memory", "16XB"},
                                                        {"--max-memory", ""},
                                                        {"--context", "0"},
                                                        {"--context", "nan"},
@@ -153,10 +151,9 @@ TEST(CommonOptions, ALeadingZeroMeansNothing) {
 
 TEST(ParseArguments, HelpWinsOverWhatIsUnknown) { EXPECT_TRUE(parse({"--help"}).help); }
 
-TEST(ParseArguments, AnEmptyValueIsAValue) {
-  const Parsed parsed = parse({"--model=", "file"});
-  EXPECT_EQ(parsed.common.model, "");
-  EXPECT_EQ(parsed.files, std::vector<std::string>{"file"});
+TEST(ParseArguments, AnEmptyModelIsNotTheEmbeddedOne) {
+  EXPECT_NE(parse({"--model=", "file"}).error.find("the path is empty"), std::string::npos);
+  EXPECT_NE(parse({"--model", ""}).error, "");
   EXPECT_EQ(parse({"--", "--isa="}).files, std::vector<std::string>{"--isa="});
 }
 

@@ -96,7 +96,8 @@ Result<ParseOutcome> parse_arguments(CLI::App& app, std::vector<std::string> arg
     const std::string text = sentence(error);
     const size_t end = text.find(" was given a disallowed flag override");
     if (end == std::string::npos) return usage_error(text, "; see ", app.get_name(), " --help");
-    return usage_error("--", text.substr(0, end), " takes no value; see ", app.get_name(), " --help");
+    return usage_error("--", text.substr(0, end), " takes no value; see ", app.get_name(),
+                       " --help");
   } catch (const CLI::ParseError& error) {
     return usage_error(sentence(error), "; see ", app.get_name(), " --help");
   }

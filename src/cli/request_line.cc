@@ -56,7 +56,8 @@ Status read_stop(const Json& json, std::vector<std::string>& out) {
     out.push_back(value->as_string());
   } else if (value->is_array()) {
     if (static_cast<int64_t>(value->as_array().size()) > kStopsMax) {
-      return invalid_error("stop has ", value->as_array().size(), " strings, at most ", kStopsMax, " are taken");
+      return invalid_error("stop has ", value->as_array().size(), " strings, at most ", kStopsMax,
+                           " are taken");
     }
     for (const Json& stop : value->as_array()) {
       if (!stop.is_string()) return wrong_type("an entry of stop", stop, "a string");
@@ -66,7 +67,8 @@ Status read_stop(const Json& json, std::vector<std::string>& out) {
     return wrong_type("stop", *value, "a string or an array of strings");
   }
   for (const std::string& stop : out) {
-    if (stop.empty()) return invalid_error("stop holds an empty string, which would end every answer");
+    if (stop.empty())
+      return invalid_error("stop holds an empty string, which would end every answer");
   }
   return {};
 }
@@ -74,13 +76,15 @@ Status read_stop(const Json& json, std::vector<std::string>& out) {
 Status read_logit_bias(const Json& json, SamplingParams& sampling) {
   const Json* value = json.find("logit_bias");
   if (value == nullptr || value->is_null()) return {};
-  if (!value->is_object()) return wrong_type("logit_bias", *value, "an object of token ids and numbers");
+  if (!value->is_object())
+    return wrong_type("logit_bias", *value, "an object of token ids and numbers");
   sampling.logit_bias.clear();
   for (const auto& [key, bias] : value->as_object()) {
     int32_t id = 0;
     const auto end = std::from_chars(key.data(), key.data() + key.size(), id);
     if (end.ec != std::errc() || end.ptr != key.data() + key.size()) {
-      return invalid_error("logit_bias has the key \"", key.substr(0, 40), "\", expected a token id");
+      return invalid_error("logit_bias has the key \"", key.substr(0, 40),
+                           "\", expected a token id");
     }
     if (!bias.is_number()) return wrong_type("a value of logit_bias", bias, "a number");
     sampling.logit_bias.emplace_back(id, static_cast<float>(bias.as_double()));
@@ -88,7 +92,8 @@ Status read_logit_bias(const Json& json, SamplingParams& sampling) {
   return {};
 }
 
-// logprobs: true or a number (how many of the best to add), as the two OpenAI endpoints have it; top_logprobs: a number.
+// logprobs: true or a number (how many of the best to add), as the two OpenAI endpoints have it;
+// top_logprobs: a number.
 Status read_logprobs(const Json& json, int64_t& out) {
   if (const Json* value = json.find("logprobs"); value != nullptr && !value->is_null()) {
     if (value->is_bool()) {
@@ -96,12 +101,14 @@ Status read_logprobs(const Json& json, int64_t& out) {
     } else if (value->is_int() && value->as_int() >= 0) {
       out = value->as_int();
     } else {
-      return invalid_error("logprobs is ", value->dump().substr(0, 40), ", expected true, false or how many (0 or more)");
+      return invalid_error("logprobs is ", value->dump().substr(0, 40),
+                           ", expected true, false or how many (0 or more)");
     }
   }
   int64_t top = -1;
   FATHOM_RETURN_IF_ERROR(read_int(json, "top_logprobs", top));
-  if (json.find("top_logprobs") != nullptr && top < 0) return invalid_error("top_logprobs is ", top, ", expected 0 or more");
+  if (json.find("top_logprobs") != nullptr && top < 0)
+    return invalid_error("top_logprobs is ", top, ", expected 0 or more");
   if (top >= 0) out = top;
   return {};
 }
@@ -121,7 +128,8 @@ Status read_sampling(const Json& json, RequestLine& line) {
   FATHOM_RETURN_IF_ERROR(read_int(json, "seed", seed));
   sampling.seed = static_cast<uint64_t>(seed);
   FATHOM_RETURN_IF_ERROR(read_int(json, "n", line.n));
-  if (line.n < 1 || line.n > kChoicesMax) return invalid_error("n is ", line.n, ", expected 1 to ", kChoicesMax);
+  if (line.n < 1 || line.n > kChoicesMax)
+    return invalid_error("n is ", line.n, ", expected 1 to ", kChoicesMax);
 
   FATHOM_RETURN_IF_ERROR(read_int(json, "max_tokens", request.max_tokens));
   FATHOM_RETURN_IF_ERROR(read_int(json, "max_completion_tokens", request.max_tokens));
@@ -136,16 +144,19 @@ Status read_sampling(const Json& json, RequestLine& line) {
 // What the template sees of a request with messages.
 Result<Json> chat_context(const Json& json) {
   const Json& messages = *json.find("messages");
-  if (!messages.is_array()) return invalid_error("messages is ", messages.type_name(), ", expected an array");
+  if (!messages.is_array())
+    return invalid_error("messages is ", messages.type_name(), ", expected an array");
   Json context = Json::object();
   context.set("messages", messages);
   if (const Json* tools = json.find("tools"); tools != nullptr) context.set("tools", *tools);
   bool add_generation_prompt = true;
   FATHOM_RETURN_IF_ERROR(read_bool(json, "add_generation_prompt", add_generation_prompt));
   context.set("add_generation_prompt", add_generation_prompt);
-  if (const Json* thinking = json.find("thinking"); thinking != nullptr) context.set("thinking", *thinking);
+  if (const Json* thinking = json.find("thinking"); thinking != nullptr)
+    context.set("thinking", *thinking);
   if (const Json* more = json.find("chat_template_kwargs"); more != nullptr && !more->is_null()) {
-    if (!more->is_object()) return invalid_error("chat_template_kwargs is ", more->type_name(), ", expected an object");
+    if (!more->is_object())
+      return invalid_error("chat_template_kwargs is ", more->type_name(), ", expected an object");
     for (const auto& [key, value] : more->as_object()) context.set(key, value);
   }
   return context;
@@ -159,7 +170,8 @@ Status read_prompt(const Json& json, PromptBuilder* prompts, GenerateRequest& re
     return invalid_error("give one of prompt, messages and ids");
   }
   if (messages == nullptr) {
-    for (const char* field : {"tools", "add_generation_prompt", "thinking", "chat_template_kwargs"}) {
+    for (const char* field :
+         {"tools", "add_generation_prompt", "thinking", "chat_template_kwargs"}) {
       if (json.find(field) != nullptr) return invalid_error(field, " goes with messages");
     }
   }
@@ -177,13 +189,39 @@ Status read_prompt(const Json& json, PromptBuilder* prompts, GenerateRequest& re
 
 }  // namespace
 
-Result<RequestLine> parse_request_line(const Json& json, const GenerateRequest& defaults, PromptBuilder* prompts) {
-  static constexpr std::array<std::string_view, 29> kFields = {
-      "id", "prompt", "messages", "ids", "tools", "add_generation_prompt", "thinking", "chat_template_kwargs",
-      "temperature", "top_p", "min_p", "top_k", "repetition_penalty", "presence_penalty", "frequency_penalty",
-      "logit_bias", "seed", "n", "max_tokens", "max_completion_tokens", "min_tokens", "stop", "stop_token_ids",
-      "ignore_eos", "skip_special_tokens", "logprobs", "top_logprobs", "model", "user"};
-  if (!json.is_object()) return invalid_error("the request is ", json.type_name(), ", expected an object");
+Result<RequestLine> parse_request_line(const Json& json, const GenerateRequest& defaults,
+                                       PromptBuilder* prompts) {
+  static constexpr std::array<std::string_view, 29> kFields = {"id",
+                                                               "prompt",
+                                                               "messages",
+                                                               "ids",
+                                                               "tools",
+                                                               "add_generation_prompt",
+                                                               "thinking",
+                                                               "chat_template_kwargs",
+                                                               "temperature",
+                                                               "top_p",
+                                                               "min_p",
+                                                               "top_k",
+                                                               "repetition_penalty",
+                                                               "presence_penalty",
+                                                               "frequency_penalty",
+                                                               "logit_bias",
+                                                               "seed",
+                                                               "n",
+                                                               "max_tokens",
+                                                               "max_completion_tokens",
+                                                               "min_tokens",
+                                                               "stop",
+                                                               "stop_token_ids",
+                                                               "ignore_eos",
+                                                               "skip_special_tokens",
+                                                               "logprobs",
+                                                               "top_logprobs",
+                                                               "model",
+                                                               "user"};
+  if (!json.is_object())
+    return invalid_error("the request is ", json.type_name(), ", expected an object");
   for (const auto& [key, value] : json.as_object()) {
     if (std::find(kFields.begin(), kFields.end(), key) == kFields.end()) {
       return invalid_error("unknown field '", key.substr(0, 80), "'");

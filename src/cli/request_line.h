@@ -1,5 +1,5 @@
-// One line of `fathom generate`'s JSON Lines (cli.md): a prompt, messages or ids, with sampling fields under the names of
-// the OpenAI API. A field that no one knows is an error of its line.
+// One line of `fathom generate`'s JSON Lines (cli.md): a prompt, messages or ids, with sampling
+// fields under the names of the OpenAI API. A field that no one knows is an error of its line.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,9 @@ struct RequestLine {
   GenerateRequest request;
 };
 
-// prompts is null where the model has no tokenizer: then only ids can be given. defaults: what the line leaves open.
-Result<RequestLine> parse_request_line(const Json& json, const GenerateRequest& defaults, PromptBuilder* prompts);
+// prompts is null where the model has no tokenizer: then only ids can be given. defaults: what the
+// line leaves open.
+Result<RequestLine> parse_request_line(const Json& json, const GenerateRequest& defaults,
+                                       PromptBuilder* prompts);
 
 }  // namespace fathom::cli

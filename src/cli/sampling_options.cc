@@ -17,7 +17,8 @@ Result<std::pair<int32_t, float>> parse_bias(const std::string& text) {
   if (colon != std::string::npos) {
     const auto id_end = std::from_chars(text.data(), text.data() + colon, id);
     const auto bias_end = std::from_chars(text.data() + colon + 1, end, bias);
-    if (id_end.ec == std::errc() && id_end.ptr == text.data() + colon && bias_end.ec == std::errc() && bias_end.ptr == end) {
+    if (id_end.ec == std::errc() && id_end.ptr == text.data() + colon &&
+        bias_end.ec == std::errc() && bias_end.ptr == end) {
       return std::pair{id, bias};
     }
   }
@@ -27,9 +28,12 @@ Result<std::pair<int32_t, float>> parse_bias(const std::string& text) {
 }  // namespace
 
 void add_sampling_options(CLI::App& app, SamplingOptions& o) {
-  const auto number = [&](const char* name, std::optional<double>& value, const char* text, double low, double high,
-                          const char* shown) {
-    app.add_option(name, value, text)->check(number_range(low, high))->default_str(shown)->group("Sampling");
+  const auto number = [&](const char* name, std::optional<double>& value, const char* text,
+                          double low, double high, const char* shown) {
+    app.add_option(name, value, text)
+        ->check(number_range(low, high))
+        ->default_str(shown)
+        ->group("Sampling");
   };
   number("--temperature", o.temperature, "0 is greedy", 0, 100, kFromModel);
   number("--top-p", o.top_p, "keep the likeliest tokens that hold this mass", 1e-9, 1, kFromModel);
@@ -37,10 +41,14 @@ void add_sampling_options(CLI::App& app, SamplingOptions& o) {
       ->transform(whole_number(0, INT32_MAX))
       ->default_str(kFromModel)
       ->group("Sampling");
-  number("--min-p", o.min_p, "keep tokens of at least this share of the likeliest's probability", 0, 1, kFromModel);
-  number("--repetition-penalty", o.repetition_penalty, "divides the logits of tokens already there; 1: off", 1e-3, 1e3, kFromModel);
-  number("--presence-penalty", o.presence_penalty, "subtracted once from tokens of the answer", -100, 100, "0");
-  number("--frequency-penalty", o.frequency_penalty, "subtracted for each time a token stands in the answer", -100, 100, "0");
+  number("--min-p", o.min_p, "keep tokens of at least this share of the likeliest's probability", 0,
+         1, kFromModel);
+  number("--repetition-penalty", o.repetition_penalty,
+         "divides the logits of tokens already there; 1: off", 1e-3, 1e3, kFromModel);
+  number("--presence-penalty", o.presence_penalty, "subtracted once from tokens of the answer",
+         -100, 100, "0");
+  number("--frequency-penalty", o.frequency_penalty,
+         "subtracted for each time a token stands in the answer", -100, 100, "0");
   app.add_option("--logit-bias", o.logit_bias, "ID:BIAS, added to a token's logit (several)")
       ->allow_extra_args(false)
       ->take_all()
@@ -64,10 +72,12 @@ void add_sampling_options(CLI::App& app, SamplingOptions& o) {
       ->take_all()
       ->default_str("those of the model")
       ->group("Stopping");
-  app.add_flag("--ignore-eos", o.ignore_eos, "the model's end tokens do not end the answer")->group("Stopping");
+  app.add_flag("--ignore-eos", o.ignore_eos, "the model's end tokens do not end the answer")
+      ->group("Stopping");
 }
 
-Result<GenerateRequest> base_request(const GenerationConfig& defaults, const SamplingOptions& o, uint64_t seed) {
+Result<GenerateRequest> base_request(const GenerationConfig& defaults, const SamplingOptions& o,
+                                     uint64_t seed) {
   GenerateRequest request;
   SamplingParams& sampling = request.sampling;
   sampling = defaults.sampling;

@@ -1,4 +1,5 @@
-// The sampling options that generate and chat share. What is not given comes from the model's generation_config.json.
+// The sampling options that generate and chat share. What is not given comes from the model's
+// generation_config.json.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,8 @@
 namespace fathom::cli {
 
 struct SamplingOptions {
-  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty,
+      frequency_penalty;
   std::optional<int64_t> top_k, max_tokens;
   int64_t min_tokens = 0;
   std::vector<std::string> logit_bias;  // "ID:BIAS"
@@ -24,7 +26,7 @@ struct SamplingOptions {
 void add_sampling_options(CLI::App& app, SamplingOptions& options);
 
 // A request without a prompt: the model's defaults, then the options, then the seed.
-Result<GenerateRequest> base_request(const GenerationConfig& defaults, const SamplingOptions& options,
-                                     uint64_t seed);
+Result<GenerateRequest> base_request(const GenerationConfig& defaults,
+                                     const SamplingOptions& options, uint64_t seed);
 
 }  // namespace fathom::cli

@@ -1,5 +1,5 @@
-// `fathom score`: log-probabilities, perplexity and bits per byte of given text or ids, and what lies behind them
-// (logits, hidden states, the router's choices) as safetensors.
+// `fathom score`: log-probabilities, perplexity and bits per byte of given text or ids, and what
+// lies behind them (logits, hidden states, the router's choices) as safetensors.
 #include <cmath>
 #include <memory>
 #include <numbers>
@@ -13,10 +13,10 @@
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/score_tensors.h"
 #include "cli/token_ids.h"
 #include "engine/prompt.h"
 #include "engine/scorer.h"
-#include "io/safetensors.h"
 
 namespace fathom::cli {
 
@@ -35,14 +35,6 @@ struct ScoreCommand {
   bool force = false;
 };
 
-// One line of input, ready to score, or why it cannot be.
-struct Item {
-  int64_t line = 0;
-  std::vector<int32_t> ids;
-  std::optional<int64_t> n_bytes;  // of its text
-  std::string error;
-};
-
 struct Totals {
   int64_t n_lines = 0;
   int64_t n_tokens = 0;
@@ -50,7 +42,7 @@ struct Totals {
   bool bytes_known = true;
   double nll = 0;
 
-  void add(const Item& item, const Score& score) {
+  void add(const ScoreItem& item, const Score& score) {
     ++n_lines;
     n_tokens += static_cast<int64_t>(item.ids.size()) - 1;
     nll += score.nll;
@@ -63,17 +55,21 @@ struct Totals {
     out.set("n_tokens", n_tokens);
     out.set("n_bytes", bytes_known ? Json(n_bytes) : Json());
     out.set("nll", nll);
-    out.set("perplexity", n_tokens > 0 ? Json(std::exp(nll / static_cast<double>(n_tokens))) : Json());
-    out.set("bits_per_byte",
-            bytes_known && n_bytes > 0 ? Json(nll / std::numbers::ln2 / static_cast<double>(n_bytes)) : Json());
+    out.set("perplexity",
+            n_tokens > 0 ? Json(std::exp(nll / static_cast<double>(n_tokens))) : Json());
+    out.set("bits_per_byte", bytes_known && n_bytes > 0
+                                 ? Json(nll / std::numbers::ln2 / static_cast<double>(n_bytes))
+                                 : Json());
     return out;
   }
 };
 
-Status read_item(const Json& json, const LoadedModel& model, Item& item) {
-  if (!json.is_object()) return invalid_error("expected an object with text or ids, got ", json.type_name());
+Status read_item(const Json& json, const LoadedModel& model, ScoreItem& item) {
+  if (!json.is_object())
+    return invalid_error("expected an object with text or ids, got ", json.type_name());
   for (const auto& [key, value] : json.as_object()) {
-    if (key != "text" && key != "ids" && key != "id") return invalid_error("unknown field '", key, "'; score takes text or ids");
+    if (key != "text" && key != "ids" && key != "id")
+      return invalid_error("unknown field '", key, "'; score takes text or ids");
   }
   const Json* text = json.find("text");
   const Json* ids = json.find("ids");
@@ -82,81 +78,16 @@ Status read_item(const Json& json, const LoadedModel& model, Item& item) {
     FATHOM_TRY(item.ids, read_token_ids(*ids, "ids"));
     return {};
   }
-  if (!text->is_string()) return invalid_error("text is ", text->type_name(), ", expected a string");
-  if (!model.tokenizer) return invalid_error(model.files.describe(), " has no tokenizer: give ids in place of text");
+  if (!text->is_string())
+    return invalid_error("text is ", text->type_name(), ", expected a string");
+  if (!model.tokenizer)
+    return invalid_error(model.files.describe(), " has no tokenizer: give ids in place of text");
   item.ids = PromptBuilder(model.files, *model.tokenizer).from_text(text->as_string());
   item.n_bytes = static_cast<int64_t>(text->as_string().size());
   return {};
 }
 
-// Writes the kept tensors of all lines into one file; their shapes must be known before the first is written.
-class TensorFile {
- public:
-  static Result<std::unique_ptr<TensorFile>> logits(const std::string& path, bool force, const LoadedModel& model,
-                                                    const std::vector<Item>& items) {
-    std::vector<TensorSpec> specs;
-    for (const Item& item : items) {
-      if (!item.error.empty()) continue;
-      const int64_t n = static_cast<int64_t>(item.ids.size());
-      specs.push_back({str_cat("logits.", item.line), Dtype::kF32, {n, model.config.vocab_size}});
-      if (model.transformer->n_mtp_modules() > 0) {
-        specs.push_back({str_cat("mtp_logits.", item.line), Dtype::kF32, {n - 1, model.config.vocab_size}});
-      }
-    }
-    return create(path, force, std::move(specs));
-  }
-  static Result<std::unique_ptr<TensorFile>> trace(const std::string& path, bool force, const LoadedModel& model,
-                                                   const std::vector<Item>& items) {
-    std::vector<TensorSpec> specs;
-    for (const Item& item : items) {
-      if (!item.error.empty()) continue;
-      const int64_t n = static_cast<int64_t>(item.ids.size());
-      for (int64_t layer = 0; layer < model.config.num_hidden_layers; ++layer) {
-        specs.push_back({str_cat("hidden.", item.line, ".", layer), Dtype::kF32, {n, model.config.hidden_size}});
-      }
-      for (int64_t layer = 0; layer < model.config.num_hidden_layers; ++layer) {
-        if (!model.config.is_moe_layer(layer)) continue;
-        const int64_t top_k = model.config.num_experts_per_tok;
-        specs.push_back({str_cat("router.", item.line, ".", layer, ".indices"), Dtype::kI64, {n, top_k}});
-        specs.push_back({str_cat("router.", item.line, ".", layer, ".weights"), Dtype::kF32, {n, top_k}});
-      }
-    }
-    return create(path, force, std::move(specs));
-  }
-
-  Status add_logits(const Score& score) {
-    FATHOM_RETURN_IF_ERROR(add<float>(score.logits));
-    if (!score.mtp_logits.empty() || mtp_) return add<float>(score.mtp_logits);
-    return {};
-  }
-  Status add_trace(const Score& score) {
-    for (const auto& layer : score.hidden) FATHOM_RETURN_IF_ERROR(add<float>(layer));
-    for (const auto& router : score.routers) {
-      FATHOM_RETURN_IF_ERROR(add<int64_t>(router.indices));
-      FATHOM_RETURN_IF_ERROR(add<float>(router.weights));
-    }
-    return {};
-  }
-  void expect_mtp(bool mtp) { mtp_ = mtp; }
-  Status finish() { return writer_.finish(); }
-
- private:
-  explicit TensorFile(SafetensorsWriter writer) : writer_(std::move(writer)) {}
-  static Result<std::unique_ptr<TensorFile>> create(const std::string& path, bool force, std::vector<TensorSpec> specs) {
-    FATHOM_TRY(SafetensorsWriter writer, SafetensorsWriter::create(path, std::move(specs), force));
-    return std::unique_ptr<TensorFile>(new TensorFile(std::move(writer)));
-  }
-  template <typename T>
-  Status add(const std::vector<T>& values) {
-    return writer_.write(next_++, std::as_bytes(std::span<const T>(values)));
-  }
-
-  SafetensorsWriter writer_;
-  size_t next_ = 0;
-  bool mtp_ = false;
-};
-
-Json item_json(const Item& item, const Score& score) {
+Json item_json(const ScoreItem& item, const Score& score) {
   Json out = Json::object();
   Json ids = Json::array(), logprobs = Json::array();
   for (size_t i = 0; i < item.ids.size(); ++i) {
@@ -183,7 +114,8 @@ Json error_json(int64_t line, const std::string& message) {
 class ScoreRun {
  public:
   ScoreRun(const ScoreCommand& command, LoadedModel& model)
-      : command_(command), model_(model),
+      : command_(command),
+        model_(model),
         scorer_(*model.transformer, *model.kv,
                 {.attention = model.attention,
                  .context = model.context,
@@ -197,11 +129,11 @@ class ScoreRun {
     FATHOM_TRY(LineReader reader, LineReader::open(command_.files));
     const bool keeps = !command_.logits.empty() || !command_.trace.empty();
     Progress progress("scoring", reader.total_bytes().value_or(0), "bytes");
-    std::vector<Item> items;
+    std::vector<ScoreItem> items;
     while (true) {
       FATHOM_TRY(const std::optional<InputLine> line, reader.next());
       if (!line) break;
-      Item item = read_line(*line);
+      ScoreItem item = read_line(*line);
       if (keeps) {
         items.push_back(std::move(item));
       } else {
@@ -218,59 +150,67 @@ class ScoreRun {
   std::vector<std::string> plain_text_files() const {
     std::vector<std::string> plain;
     for (const auto& file : command_.files) {
-      if (file != "-" && !file.ends_with(".jsonl") && !file.ends_with(".json")) plain.push_back(file);
+      if (file != "-" && !file.ends_with(".jsonl") && !file.ends_with(".json"))
+        plain.push_back(file);
     }
     return plain;
   }
 
   Status run_plain_text() {
     if (plain_text_files().size() != command_.files.size()) {
-      return usage_error("plain text and JSON Lines (.jsonl, -) cannot be scored in one call; give one kind of file");
+      return usage_error(
+          "plain text and JSON Lines (.jsonl, -) cannot be scored in one call; give one kind of "
+          "file");
     }
     if (!command_.logits.empty() || !command_.trace.empty()) {
       return usage_error("--logits and --trace take JSON Lines; a plain text is scored in windows");
     }
-    if (!model_.tokenizer) return invalid_error(model_.files.describe(), " has no tokenizer: give ids in place of text");
+    if (!model_.tokenizer)
+      return invalid_error(model_.files.describe(), " has no tokenizer: give ids in place of text");
     for (const auto& file : command_.files) {
       FATHOM_TRY(const std::string text, read_all(file, kTextBytesMax));
-      Item item;
+      ScoreItem item;
       item.ids = PromptBuilder(model_.files, *model_.tokenizer).from_text(text);
       item.n_bytes = static_cast<int64_t>(text.size());
-      if (item.ids.size() < 2) return invalid_error(file, " holds fewer than two tokens; there is nothing to score");
+      if (item.ids.size() < 2)
+        return invalid_error(file, " holds fewer than two tokens; there is nothing to score");
       const Result<Score> score = scorer_.score(item.ids, [] { return interrupted(); });
       if (!score.ok()) return score.error();
       totals_.add(item, *score);
     }
     const Json json = totals_.json();
     if (command_.json || command_.summary) return standard_output().write(json.dump() + "\n");
-    return standard_output().write(str_cat("perplexity      ", json.find("perplexity")->dump(), "\nbits per byte   ",
-                                           json.find("bits_per_byte")->dump(), "\ntokens          ", totals_.n_tokens,
+    return standard_output().write(str_cat("perplexity      ", json.find("perplexity")->dump(),
+                                           "\nbits per byte   ", json.find("bits_per_byte")->dump(),
+                                           "\ntokens          ", totals_.n_tokens,
                                            "\nbytes           ", totals_.n_bytes, "\n"));
   }
 
-  Item read_line(const InputLine& line) {
-    Item item;
+  ScoreItem read_line(const InputLine& line) {
+    ScoreItem item;
     item.line = line.index;
     const Result<Json> json = line.json();
     const Status status = json.ok() ? read_item(*json, model_, item) : Status(json.error());
-    if (!status.ok()) item.error = json.ok() ? str_cat(line.where, ": ", status.error().message) : status.error().message;
-    if (item.error.empty() && item.ids.empty()) item.error = str_cat(line.where, ": there is nothing to score: no tokens");
+    if (!status.ok())
+      item.error =
+          json.ok() ? str_cat(line.where, ": ", status.error().message) : status.error().message;
+    if (item.error.empty() && item.ids.empty())
+      item.error = str_cat(line.where, ": there is nothing to score: no tokens");
     return item;
   }
 
   // Everything is read before anything is scored: the files' headers name all tensors.
-  Status score_kept(std::vector<Item>& items, Progress& progress) {
-    for (Item& item : items) {
+  Status score_kept(std::vector<ScoreItem>& items, Progress& progress) {
+    for (ScoreItem& item : items) {
       if (item.error.empty()) item.error = check_kept(item);
     }
     if (!command_.logits.empty()) {
-      FATHOM_TRY(logits_, TensorFile::logits(command_.logits, command_.force, model_, items));
-      logits_->expect_mtp(model_.transformer->n_mtp_modules() > 0);
+      FATHOM_TRY(logits_, ScoreTensors::logits(command_.logits, command_.force, model_, items));
     }
     if (!command_.trace.empty()) {
-      FATHOM_TRY(trace_, TensorFile::trace(command_.trace, command_.force, model_, items));
+      FATHOM_TRY(trace_, ScoreTensors::trace(command_.trace, command_.force, model_, items));
     }
-    for (const Item& item : items) {
+    for (const ScoreItem& item : items) {
       FATHOM_RETURN_IF_ERROR(score_item(item));
       progress.update(item.line);
     }
@@ -279,20 +219,22 @@ class ScoreRun {
     return {};
   }
 
-  std::string check_kept(const Item& item) const {
+  std::string check_kept(const ScoreItem& item) const {
     if (static_cast<int64_t>(item.ids.size()) > model_.context) {
-      return str_cat("line ", item.line, " has ", item.ids.size(), " tokens, the context holds ", model_.context,
+      return str_cat("line ", item.line, " has ", item.ids.size(), " tokens, the context holds ",
+                     model_.context,
                      ": logits and traces are kept for sequences within the context only");
     }
     for (const int32_t id : item.ids) {
       if (id < 0 || id >= model_.config.vocab_size) {
-        return str_cat("line ", item.line, ": id ", id, " is not in the vocabulary of ", model_.config.vocab_size);
+        return str_cat("line ", item.line, ": id ", id, " is not in the vocabulary of ",
+                       model_.config.vocab_size);
       }
     }
     return {};
   }
 
-  Status score_item(const Item& item) {
+  Status score_item(const ScoreItem& item) {
     if (!item.error.empty()) return report(item.line, item.error);
     Result<Score> score = scorer_.score(item.ids, [] { return interrupted(); });
     if (!score.ok()) {
@@ -316,15 +258,18 @@ class ScoreRun {
   }
 
   Status finish() {
-    if (command_.summary) FATHOM_RETURN_IF_ERROR(standard_output().write(totals_.json().dump() + "\n"));
-    if (n_bad_ > 0) return invalid_error(n_bad_, n_bad_ == 1 ? " line" : " lines", " could not be scored; the output says why");
+    if (command_.summary)
+      FATHOM_RETURN_IF_ERROR(standard_output().write(totals_.json().dump() + "\n"));
+    if (n_bad_ > 0)
+      return invalid_error(n_bad_, n_bad_ == 1 ? " line" : " lines",
+                           " could not be scored; the output says why");
     return {};
   }
 
   const ScoreCommand& command_;
   LoadedModel& model_;
   Scorer scorer_;
-  std::unique_ptr<TensorFile> logits_, trace_;
+  std::unique_ptr<ScoreTensors> logits_, trace_;
   Totals totals_;
   int64_t n_bad_ = 0;
 };
@@ -341,18 +286,26 @@ Status run_score(const ScoreCommand& command) {
 
 void add_score(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<ScoreCommand>();
-  add_common_options(app, command->common, kModelOption | kComputeOptions | kCacheOptions | kMemoryOption);
-  app.add_option("FILES", command->files, "JSON Lines with text or ids; one plain text or several (any other ending than .jsonl); none or -: JSON Lines on standard input")
+  add_common_options(app, command->common,
+                     kModelOption | kComputeOptions | kCacheOptions | kMemoryOption);
+  app.add_option("FILES", command->files,
+                 "JSON Lines with text or ids; one plain text or several (any other ending than "
+                 ".jsonl); none or -: JSON Lines on standard input")
       ->default_str("-")
       ->group("Input");
   app.add_option("--chunk", command->chunk, "positions of a prompt in one pass")
       ->transform(whole_number(1, 65536))
       ->capture_default_str()
       ->group("Scoring");
-  app.add_flag("--summary", command->summary, "one line for all, in place of one for each")->group("Output");
-  app.add_flag("--json", command->json, "plain text: the result as a JSON document")->group("Output");
-  app.add_option("--logits", command->logits, "keep the logits in this safetensors file")->default_str("not kept")->group("Output");
-  app.add_option("--trace", command->trace, "keep hidden states and the router's choices in this safetensors file")
+  app.add_flag("--summary", command->summary, "one line for all, in place of one for each")
+      ->group("Output");
+  app.add_flag("--json", command->json, "plain text: the result as a JSON document")
+      ->group("Output");
+  app.add_option("--logits", command->logits, "keep the logits in this safetensors file")
+      ->default_str("not kept")
+      ->group("Output");
+  app.add_option("--trace", command->trace,
+                 "keep hidden states and the router's choices in this safetensors file")
       ->default_str("not kept")
       ->group("Output");
   app.add_flag("--force", command->force, "replace files that exist")->group("Output");

@@ -1,4 +1,5 @@
-// `fathom template`: messages -> the prompt's text, as the model's chat template or one given renders it.
+// `fathom template`: messages -> the prompt's text, as the model's chat template or one given
+// renders it.
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,12 +42,14 @@ std::string special_token(const Json& config, std::string_view name) {
 }
 
 Status read_model(const std::string& path, Sources& sources) {
-  FATHOM_TRY(const ModelFiles files, path.empty() ? ModelFiles::embedded() : ModelFiles::open_folder(path));
+  FATHOM_TRY(const ModelFiles files,
+             path.empty() ? ModelFiles::embedded() : ModelFiles::open_folder(path));
   if (files.exists("tokenizer_config.json")) {
     FATHOM_TRY(const FileBytes bytes, files.open_small("tokenizer_config.json", kConfigBytesMax));
     sources.tokenizer_config = bytes.text();
     auto config = parse_json(sources.tokenizer_config);
-    if (!config) return invalid_error(files.path_of("tokenizer_config.json"), ": ", config.error().message);
+    if (!config)
+      return invalid_error(files.path_of("tokenizer_config.json"), ": ", config.error().message);
     sources.bos_token = special_token(*config, "bos_token");
     sources.eos_token = special_token(*config, "eos_token");
   }
@@ -71,8 +74,10 @@ Result<Sources> read_sources(const TemplateCommand& command) {
     sources.with_tools = *parsed;
     return sources;
   }
-  FATHOM_TRY(sources.plain, choose_chat_template(sources.template_jinja, sources.tokenizer_config, false));
-  FATHOM_TRY(sources.with_tools, choose_chat_template(sources.template_jinja, sources.tokenizer_config, true));
+  FATHOM_TRY(sources.plain,
+             choose_chat_template(sources.template_jinja, sources.tokenizer_config, false));
+  FATHOM_TRY(sources.with_tools,
+             choose_chat_template(sources.template_jinja, sources.tokenizer_config, true));
   return sources;
 }
 
@@ -83,7 +88,8 @@ Json error_line(const std::string& message) {
   return out;
 }
 
-// A template that refuses a conversation has answered; a line that is no request makes the exit code 1.
+// A template that refuses a conversation has answered; a line that is no request makes the exit
+// code 1.
 Status run(const TemplateCommand& command) {
   FATHOM_TRY(const Sources sources, read_sources(command));
   FATHOM_TRY(LineReader reader, LineReader::open(command.files));
@@ -93,7 +99,8 @@ Status run(const TemplateCommand& command) {
     if (!line) break;
     auto request = line->json();
     if (request.ok() && !request->is_object()) {
-      request = invalid_error(line->where, ": expected an object with messages, got ", request->type_name());
+      request = invalid_error(line->where, ": expected an object with messages, got ",
+                              request->type_name());
     }
     Json answer = Json::object();
     if (!request.ok()) {
@@ -102,8 +109,8 @@ Status run(const TemplateCommand& command) {
     } else {
       const Json* tools = request->find("tools");
       const bool has_tools = tools != nullptr && tools->is_array() && !tools->as_array().empty();
-      const auto rendered =
-          (has_tools ? sources.with_tools : sources.plain)->render(*request, sources.bos_token, sources.eos_token);
+      const auto rendered = (has_tools ? sources.with_tools : sources.plain)
+                                ->render(*request, sources.bos_token, sources.eos_token);
       if (rendered.ok()) {
         answer.set("text", rendered->text());
       } else {
@@ -112,7 +119,9 @@ Status run(const TemplateCommand& command) {
     }
     FATHOM_RETURN_IF_ERROR(standard_output().write(answer.dump() + "\n"));
   }
-  if (n_bad > 0) return invalid_error(n_bad, n_bad == 1 ? " line was" : " lines were", " no request: see the output");
+  if (n_bad > 0)
+    return invalid_error(n_bad, n_bad == 1 ? " line was" : " lines were",
+                         " no request: see the output");
   return {};
 }
 
@@ -120,10 +129,15 @@ Status run(const TemplateCommand& command) {
 
 void add_template(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<TemplateCommand>();
-  app.description("Reads JSON Lines {\"messages\", \"tools\", \"add_generation_prompt\", ...} and writes {\"text\"}, the\n"
-                  "prompt that the chat template makes of them, or {\"error\": {\"message\"}}.");
-  app.add_option("FILES", command->files, "JSON Lines; none or -: standard input")->default_str("-")->group("Input");
-  app.add_option("--template", command->template_file, "a Jinja file in place of the model's template")
+  app.description(
+      "Reads JSON Lines {\"messages\", \"tools\", \"add_generation_prompt\", ...} and writes "
+      "{\"text\"}, the\n"
+      "prompt that the chat template makes of them, or {\"error\": {\"message\"}}.");
+  app.add_option("FILES", command->files, "JSON Lines; none or -: standard input")
+      ->default_str("-")
+      ->group("Input");
+  app.add_option("--template", command->template_file,
+                 "a Jinja file in place of the model's template")
       ->group("Input")
       ->type_name("FILE")
       ->default_str("the model's");

@@ -3,7 +3,8 @@
 namespace fathom::cli {
 
 Result<std::vector<int32_t>> read_token_ids(const Json& value, std::string_view field) {
-  if (!value.is_array()) return invalid_error(field, " is ", value.type_name(), ", expected an array of token ids");
+  if (!value.is_array())
+    return invalid_error(field, " is ", value.type_name(), ", expected an array of token ids");
   std::vector<int32_t> ids;
   ids.reserve(value.as_array().size());
   for (const Json& id : value.as_array()) {

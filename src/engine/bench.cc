@@ -14,7 +14,9 @@ namespace {
 constexpr int64_t kStepsMax = 10'000;  // of a run
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -48,7 +50,8 @@ struct Bench::Step {
 WorkspaceLimits Bench::limits(const std::vector<BenchTest>& tests, int64_t prefill_rows) {
   WorkspaceLimits limits{.max_rows = 1, .max_sequences = 1, .max_context = 1, .max_logit_rows = 1};
   for (const BenchTest& test : tests) {
-    limits.max_rows = std::max({limits.max_rows, test.n_batch, std::min(test.n_prompt, prefill_rows)});
+    limits.max_rows =
+        std::max({limits.max_rows, test.n_batch, std::min(test.n_prompt, prefill_rows)});
     limits.max_sequences = std::max(limits.max_sequences, test.n_batch);
     limits.max_context = std::max(limits.max_context, test.positions());
     limits.max_logit_rows = std::max(limits.max_logit_rows, test.n_batch);
@@ -56,22 +59,24 @@ WorkspaceLimits Bench::limits(const std::vector<BenchTest>& tests, int64_t prefi
   return limits;
 }
 
-int64_t Bench::kv_bytes(const std::vector<BenchTest>& tests, const KvLayout& layout, int64_t n_layers) {
+int64_t Bench::kv_bytes(const std::vector<BenchTest>& tests, const KvLayout& layout,
+                        int64_t n_layers) {
   int64_t blocks = 1;
-  for (const BenchTest& test : tests) blocks = std::max(blocks, test.n_batch * ceil_div(test.positions(), kKvBlockRows));
+  for (const BenchTest& test : tests)
+    blocks = std::max(blocks, test.n_batch * ceil_div(test.positions(), kKvBlockRows));
   return blocks * KvPool::bytes_per_block(layout, n_layers);
 }
 
 Result<Bench> Bench::create(Transformer& model, Activations activations, const MachineMeter& meter,
                             const std::vector<BenchTest>& tests, const BenchOptions& options) {
   const int64_t n_layers = model.n_kv_layers();
-  FATHOM_TRY(KvPool pool,
-             KvPool::create(model.kv_layout(), n_layers, kv_bytes(tests, model.kv_layout(), n_layers)));
+  FATHOM_TRY(KvPool pool, KvPool::create(model.kv_layout(), n_layers,
+                                         kv_bytes(tests, model.kv_layout(), n_layers)));
   return Bench(model, activations, meter, options, std::move(pool));
 }
 
-Bench::Bench(Transformer& model, Activations activations, const MachineMeter& meter, const BenchOptions& options,
-             KvPool pool)
+Bench::Bench(Transformer& model, Activations activations, const MachineMeter& meter,
+             const BenchOptions& options, KvPool pool)
     : model_(model),
       activations_(activations),
       meter_(meter),
@@ -80,14 +85,16 @@ Bench::Bench(Transformer& model, Activations activations, const MachineMeter& me
       logits_(model.limits().max_logit_rows * model.config().vocab_size) {}
 
 MachineLimits Bench::measure() const {
-  return meter_.measure(model_.compute(), std::max<int64_t>(1, std::llround(options_.seconds * 1000)));
+  return meter_.measure(model_.compute(),
+                        std::max<int64_t>(1, std::llround(options_.seconds * 1000)));
 }
 
 void Bench::fill_cache(KvSequence& kv, uint64_t key, int64_t n_positions) const {
   const KvLayout& layout = model_.kv_layout();
   const int64_t row_values = layout.kv_lora_rank + layout.qk_rope_head_dim;
   const int64_t blocks_per_layer = ceil_div(n_positions, kKvBlockRows);
-  model_.compute().pool->parallel_for(blocks_per_layer * model_.n_kv_layers(), [&](int64_t task, int) {
+  model_.compute().pool->parallel_for(blocks_per_layer * model_.n_kv_layers(), [&](int64_t task,
+                                                                                   int) {
     const int64_t layer = task / blocks_per_layer, block = task % blocks_per_layer;
     std::byte* const rows = kv.blocks(layer)[block];
     std::vector<float> values(static_cast<size_t>(row_values));
@@ -117,7 +124,8 @@ void Bench::run_step(Step& step, StepCost& cost) {
     const int64_t n = std::min(options_.prefill_rows, step.test.n_prompt - begin);
     const bool last = begin + n == step.test.n_prompt;
     BatchSequence& sequence = step.sequences.front();
-    sequence.tokens = std::span<const int32_t>(step.tokens).subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+    sequence.tokens = std::span<const int32_t>(step.tokens)
+                          .subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
     sequence.first_position = step.test.depth + begin;
     const Batch batch{.sequences = step.sequences};
     const float* const hidden = model_.forward(batch, &cost);
@@ -130,17 +138,23 @@ void Bench::run_step(Step& step, StepCost& cost) {
 BenchResult Bench::run(const BenchTest& test) {
   BenchResult out;
   out.test = test;
-  Step step{.test = test, .key = mix64(options_.seed), .kv = {}, .tokens = {}, .sequences = {}, .logit_rows = {}};
+  Step step{.test = test,
+            .key = mix64(options_.seed),
+            .kv = {},
+            .tokens = {},
+            .sequences = {},
+            .logit_rows = {}};
   step.tokens.resize(static_cast<size_t>(test.tokens()));
   const bool generated = test.kind == BenchTest::Kind::kDecode;
   for (int64_t i = 0; i < test.n_batch; ++i) {
     step.kv.push_back(std::make_unique<KvSequence>(*pool_, test.positions()));
     FATHOM_CHECK(step.kv.back()->reserve(test.positions()), "positions ", test.positions());
     fill_cache(*step.kv.back(), mix64(options_.seed + static_cast<uint64_t>(i) + 1), test.depth);
-    step.sequences.push_back({.tokens = std::span<const int32_t>(step.tokens).subspan(static_cast<size_t>(i), 1),
-                              .first_position = test.depth,
-                              .absorbed = is_absorbed(options_.attention, generated),
-                              .kv = step.kv.back().get()});
+    step.sequences.push_back(
+        {.tokens = std::span<const int32_t>(step.tokens).subspan(static_cast<size_t>(i), 1),
+         .first_position = test.depth,
+         .absorbed = is_absorbed(options_.attention, generated),
+         .kv = step.kv.back().get()});
     step.logit_rows.push_back(static_cast<int32_t>(i));
   }
   StepCost warm_up(model_.config(), model_.weights(), model_.kv_layout());
@@ -148,14 +162,16 @@ BenchResult Bench::run(const BenchTest& test) {
   const auto begin = Clock::now();
   run_step(step, warm_up);
   const double estimate = std::max(seconds_since(begin), 1e-9);
-  out.steps_per_run = std::clamp<int64_t>(std::llround(std::ceil(options_.seconds / estimate)), 1, kStepsMax);
+  out.steps_per_run =
+      std::clamp<int64_t>(std::llround(std::ceil(options_.seconds / estimate)), 1, kStepsMax);
 
   StepCost cost(model_.config(), model_.weights(), model_.kv_layout());
   out.before = measure();
   for (int64_t run = 0; run < options_.repeat; ++run) {
     const auto start = Clock::now();
     for (int64_t i = 0; i < out.steps_per_run; ++i) run_step(step, cost);
-    out.runs.push_back(static_cast<double>(out.steps_per_run * test.tokens()) / seconds_since(start));
+    out.runs.push_back(static_cast<double>(out.steps_per_run * test.tokens()) /
+                       seconds_since(start));
     if (options_.on_run) options_.on_run();
   }
   out.after = measure();
@@ -167,10 +183,12 @@ BenchResult Bench::run(const BenchTest& test) {
   out.ops_per_step = static_cast<double>(cost.ops()) / n_steps;
   out.experts_per_step = static_cast<double>(cost.experts()) / n_steps;
   const double read_gb_s = mean(out.before.read_gb_s, out.after.read_gb_s);
-  const double peak = mean(peak_gflop_s(activations_, out.before), peak_gflop_s(activations_, out.after));
+  const double peak =
+      mean(peak_gflop_s(activations_, out.before), peak_gflop_s(activations_, out.after));
   out.share_of_bandwidth = out.bytes_per_step / (out.seconds_per_step * read_gb_s * 1e9);
   out.share_of_peak = out.ops_per_step / (out.seconds_per_step * peak * 1e9);
-  out.limit = out.share_of_bandwidth >= out.share_of_peak ? BenchLimit::kBandwidth : BenchLimit::kCompute;
+  out.limit =
+      out.share_of_bandwidth >= out.share_of_peak ? BenchLimit::kBandwidth : BenchLimit::kCompute;
   return out;
 }
 

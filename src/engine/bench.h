@@ -1,10 +1,14 @@
-// Measures how fast a model runs, each number beside what this machine could do at most in the same minute. Two tests:
-//   prefill  n_prompt tokens of one sequence after depth cached ones, in passes of at most prefill_rows tokens, logits
+// Measures how fast a model runs, each number beside what this machine could do at most in the same
+// minute. Two tests:
+//   prefill  n_prompt tokens of one sequence after depth cached ones, in passes of at most
+//   prefill_rows tokens, logits
 //            of the last token only;
-//   decode   one token of each of n_batch sequences, all at position depth, with logits of each. Every step takes other
+//   decode   one token of each of n_batch sequences, all at position depth, with logits of each.
+//   Every step takes other
 //            tokens, so that it needs other experts.
-// The cached rows are random latents of unit size, written directly. Sampling and text are left out. Not here: printing
-// (cli/bench_report.h), and the arithmetic of bytes and operations (engine/step_cost.h).
+// The cached rows are random latents of unit size, written directly. Sampling and text are left
+// out. Not here: printing (cli/bench_report.h), and the arithmetic of bytes and operations
+// (engine/step_cost.h).
 #pragma once
 
 #include <cstdint>
@@ -28,14 +32,16 @@ struct BenchTest {
   int64_t n_batch = 1;   // sequences; 1 with kPrefill
   int64_t depth = 0;     // positions in the cache of each sequence before the step
 
-  int64_t positions() const { return depth + (kind == Kind::kPrefill ? n_prompt : 1); }  // of a sequence
-  int64_t tokens() const { return kind == Kind::kPrefill ? n_prompt : n_batch; }         // of a step
+  int64_t positions() const {
+    return depth + (kind == Kind::kPrefill ? n_prompt : 1);
+  }                                                                               // of a sequence
+  int64_t tokens() const { return kind == Kind::kPrefill ? n_prompt : n_batch; }  // of a step
 };
 
 struct BenchOptions {
-  int64_t repeat = 5;            // runs of a test; its result is their median
-  double seconds = 0.3;          // of each of the machine's limits, and of a run at least
-  int64_t prefill_rows = 512;    // tokens of a prompt in one pass
+  int64_t repeat = 5;          // runs of a test; its result is their median
+  double seconds = 0.3;        // of each of the machine's limits, and of a run at least
+  int64_t prefill_rows = 512;  // tokens of a prompt in one pass
   AttentionForm attention = AttentionForm::kAuto;
   uint64_t seed = 1;             // of tokens and latents
   std::function<void()> on_run;  // called after each run
@@ -66,18 +72,21 @@ class Bench {
  public:
   // What the tests need of a transformer, and bytes of the caches that create() takes.
   static WorkspaceLimits limits(const std::vector<BenchTest>& tests, int64_t prefill_rows);
-  static int64_t kv_bytes(const std::vector<BenchTest>& tests, const KvLayout& layout, int64_t n_layers);
+  static int64_t kv_bytes(const std::vector<BenchTest>& tests, const KvLayout& layout,
+                          int64_t n_layers);
 
   // model has (at least) the limits of the tests; model and meter must outlive the bench.
-  static Result<Bench> create(Transformer& model, Activations activations, const MachineMeter& meter,
-                              const std::vector<BenchTest>& tests, const BenchOptions& options);
+  static Result<Bench> create(Transformer& model, Activations activations,
+                              const MachineMeter& meter, const std::vector<BenchTest>& tests,
+                              const BenchOptions& options);
 
   // One of the tests that create() was given.
   BenchResult run(const BenchTest& test);
 
  private:
   struct Step;
-  Bench(Transformer& model, Activations activations, const MachineMeter& meter, const BenchOptions& options, KvPool pool);
+  Bench(Transformer& model, Activations activations, const MachineMeter& meter,
+        const BenchOptions& options, KvPool pool);
   void fill_cache(KvSequence& kv, uint64_t key, int64_t n_positions) const;
   void run_step(Step& step, StepCost& cost);
   MachineLimits measure() const;

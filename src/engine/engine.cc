@@ -6,25 +6,33 @@ namespace fathom {
 
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kNone: return "none";
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kNone:
+      return "none";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
   }
   return "";
 }
 
 bool is_absorbed(AttentionForm form, bool generated) {
   switch (form) {
-    case AttentionForm::kAuto: return generated;
-    case AttentionForm::kNaive: return false;
-    case AttentionForm::kAbsorbed: return true;
+    case AttentionForm::kAuto:
+      return generated;
+    case AttentionForm::kNaive:
+      return false;
+    case AttentionForm::kAbsorbed:
+      return true;
   }
   return false;
 }
 
 struct Engine::Running {
-  Running(GenerateRequest r, EventSink& s, RequestId i) : request(std::move(r)), sink(s), id(i), stops(request.stop) {}
+  Running(GenerateRequest r, EventSink& s, RequestId i)
+      : request(std::move(r)), sink(s), id(i), stops(request.stop) {}
 
   GenerateRequest request;
   EventSink& sink;
@@ -33,16 +41,17 @@ struct Engine::Running {
   std::unique_ptr<StreamDecoder> decoder;
   std::unique_ptr<KvSequence> kv;
   TokenCounts counts;
-  int64_t max_tokens = 0;    // resolved against the context
-  int64_t n_cached = 0;      // positions in the cache
+  int64_t max_tokens = 0;  // resolved against the context
+  int64_t n_cached = 0;    // positions in the cache
   int64_t n_generated = 0;
-  int32_t last_token = -1;   // generated, not in the cache yet
+  int32_t last_token = -1;  // generated, not in the cache yet
   std::vector<int32_t> stop_ids;
   bool done = false;
   int64_t n_prompt() const { return static_cast<int64_t>(request.prompt.size()); }
 };
 
-Engine::Engine(Transformer& model, KvPool& pool, const Tokenizer* tokenizer, const EngineOptions& options)
+Engine::Engine(Transformer& model, KvPool& pool, const Tokenizer* tokenizer,
+               const EngineOptions& options)
     : model_(model),
       pool_(pool),
       tokenizer_(tokenizer),
@@ -50,9 +59,11 @@ Engine::Engine(Transformer& model, KvPool& pool, const Tokenizer* tokenizer, con
       sampler_(model.config().vocab_size),
       logits_(options.max_running * model.config().vocab_size) {
   const WorkspaceLimits& limits = model.limits();
-  FATHOM_CHECK(limits.max_rows >= options.max_running + options.prefill_rows, "max_rows ", limits.max_rows);
+  FATHOM_CHECK(limits.max_rows >= options.max_running + options.prefill_rows, "max_rows ",
+               limits.max_rows);
   FATHOM_CHECK(limits.max_sequences >= options.max_running, "max_sequences ", limits.max_sequences);
-  FATHOM_CHECK(limits.max_logit_rows >= options.max_running, "max_logit_rows ", limits.max_logit_rows);
+  FATHOM_CHECK(limits.max_logit_rows >= options.max_running, "max_logit_rows ",
+               limits.max_logit_rows);
   FATHOM_CHECK(options.context <= limits.max_context, "context ", options.context);
   sequences_.reserve(static_cast<size_t>(options.max_running));
   sequence_owner_.reserve(static_cast<size_t>(options.max_running));
@@ -69,23 +80,27 @@ Result<RequestId> Engine::submit(GenerateRequest request, EventSink& sink) {
   for (size_t i = 0; i < request.prompt.size(); ++i) {
     const int32_t id = request.prompt[i];
     if (id < 0 || id >= vocab_size) {
-      return invalid_error("prompt id ", id, " at position ", i, " is not in the vocabulary of ", vocab_size);
+      return invalid_error("prompt id ", id, " at position ", i, " is not in the vocabulary of ",
+                           vocab_size);
     }
   }
   if (n_prompt >= options_.context) {
-    return exhausted_error("the prompt has ", n_prompt, " tokens, the context holds ", options_.context,
-                           ": at least one must be left for the answer; shorten it or give a larger --context");
+    return exhausted_error(
+        "the prompt has ", n_prompt, " tokens, the context holds ", options_.context,
+        ": at least one must be left for the answer; shorten it or give a larger --context");
   }
   if (request.max_tokens < -1 || request.max_tokens == 0) {
     return invalid_error("max_tokens is ", request.max_tokens, ", expected 1 or more");
   }
-  if (request.min_tokens < 0) return invalid_error("min_tokens is ", request.min_tokens, ", expected 0 or more");
+  if (request.min_tokens < 0)
+    return invalid_error("min_tokens is ", request.min_tokens, ", expected 0 or more");
   if (request.logprobs < -1 || request.logprobs > vocab_size) {
     return invalid_error("logprobs is ", request.logprobs, ", expected 0 to ", vocab_size);
   }
   for (const int32_t id : request.stop_token_ids) {
     if (id < 0 || id >= vocab_size) {
-      return invalid_error("stop_token_ids names ", id, ", which is not in the vocabulary of ", vocab_size);
+      return invalid_error("stop_token_ids names ", id, ", which is not in the vocabulary of ",
+                           vocab_size);
     }
   }
   if (tokenizer_ == nullptr && !request.stop.empty()) {
@@ -95,18 +110,22 @@ Result<RequestId> Engine::submit(GenerateRequest request, EventSink& sink) {
 
   const int64_t room = options_.context - n_prompt;
   auto running = std::make_unique<Running>(std::move(request), sink, next_id_++);
-  running->max_tokens = running->request.max_tokens < 0 ? room : std::min(room, running->request.max_tokens);
+  running->max_tokens =
+      running->request.max_tokens < 0 ? room : std::min(room, running->request.max_tokens);
   const int64_t blocks = ceil_div(n_prompt + running->max_tokens, kKvBlockRows);
   if (blocks > pool_.n_blocks()) {
-    return exhausted_error("the request needs room for ", n_prompt + running->max_tokens, " tokens in the KV cache, which holds ",
-                           pool_.n_blocks() * kKvBlockRows, "; ask for fewer tokens or give more memory");
+    return exhausted_error("the request needs room for ", n_prompt + running->max_tokens,
+                           " tokens in the KV cache, which holds ", pool_.n_blocks() * kKvBlockRows,
+                           "; ask for fewer tokens or give more memory");
   }
   if (tokenizer_ != nullptr) {
-    running->decoder = std::make_unique<StreamDecoder>(*tokenizer_, running->request.skip_special_tokens);
+    running->decoder =
+        std::make_unique<StreamDecoder>(*tokenizer_, running->request.skip_special_tokens);
   }
   running->stop_ids = running->request.stop_token_ids;
   if (!running->request.ignore_eos) {
-    running->stop_ids.insert(running->stop_ids.end(), options_.eos_token_ids.begin(), options_.eos_token_ids.end());
+    running->stop_ids.insert(running->stop_ids.end(), options_.eos_token_ids.begin(),
+                             options_.eos_token_ids.end());
   }
   running->counts.add_prompt(running->request.prompt);
   queue_.push_back(std::move(running));
@@ -149,7 +168,8 @@ void Engine::admit() {
   }
 }
 
-// Rows of the step: every answer's last token, then prompts in the order of arrival as far as they fit.
+// Rows of the step: every answer's last token, then prompts in the order of arrival as far as they
+// fit.
 void Engine::plan() {
   sequences_.clear();
   sequence_owner_.clear();
@@ -157,7 +177,8 @@ void Engine::plan() {
   logit_owner_.clear();
   int32_t row = 0;
   int64_t prefill_left = options_.prefill_rows;
-  const auto add = [&](Running& running, std::span<const int32_t> tokens, bool generated, bool wants_logits) {
+  const auto add = [&](Running& running, std::span<const int32_t> tokens, bool generated,
+                       bool wants_logits) {
     sequences_.push_back({.tokens = tokens,
                           .first_position = running.n_cached,
                           .absorbed = is_absorbed(options_.attention, generated),
@@ -178,8 +199,8 @@ void Engine::plan() {
     const int64_t n = std::min(left, prefill_left);
     prefill_left -= n;
     add(*running,
-        std::span<const int32_t>(running->request.prompt).subspan(static_cast<size_t>(running->n_cached),
-                                                                  static_cast<size_t>(n)),
+        std::span<const int32_t>(running->request.prompt)
+            .subspan(static_cast<size_t>(running->n_cached), static_cast<size_t>(n)),
         false, n == left);
   }
 }
@@ -203,7 +224,8 @@ void Engine::finish_step(const float* hidden) {
   const int64_t vocab_size = model_.config().vocab_size;
   model_.logits(hidden, logit_rows_, logits_.data());
   for (size_t i = 0; i < logit_rows_.size(); ++i) {
-    accept_token(*logit_owner_[i], {logits_.data() + static_cast<int64_t>(i) * vocab_size, static_cast<size_t>(vocab_size)});
+    accept_token(*logit_owner_[i], {logits_.data() + static_cast<int64_t>(i) * vocab_size,
+                                    static_cast<size_t>(vocab_size)});
   }
   std::erase_if(running_, [](const auto& running) { return running->done; });
 }
@@ -214,8 +236,9 @@ void Engine::accept_token(Running& running, std::span<const float> logits) {
   const int64_t position = running.n_cached;
   TokenEvent event;
   event.request = running.id;
-  event.token = sampler_.sample(logits, request.sampling, running.counts, position,
-                                may_stop ? std::span<const int32_t>() : std::span<const int32_t>(running.stop_ids));
+  event.token = sampler_.sample(
+      logits, request.sampling, running.counts, position,
+      may_stop ? std::span<const int32_t>() : std::span<const int32_t>(running.stop_ids));
   if (request.logprobs >= 0) {
     event.logprob = token_logprob(model_.compute().isa, logits, event.token);
     top_logprobs(model_.compute().isa, logits, request.logprobs, event.top_logprobs);
@@ -225,7 +248,8 @@ void Engine::accept_token(Running& running, std::span<const float> logits) {
   ++running.n_generated;
   ++counters_.generated_tokens;
 
-  const bool stop_token = may_stop && std::find(running.stop_ids.begin(), running.stop_ids.end(), event.token) != running.stop_ids.end();
+  const bool stop_token = may_stop && std::find(running.stop_ids.begin(), running.stop_ids.end(),
+                                                event.token) != running.stop_ids.end();
   FinishReason reason = FinishReason::kNone;
   if (stop_token) {
     reason = FinishReason::kStop;
@@ -233,7 +257,8 @@ void Engine::accept_token(Running& running, std::span<const float> logits) {
     event.text = running.stops.push(running.decoder->push(event.token));
     if (running.stops.stopped()) reason = FinishReason::kStop;
   }
-  if (reason == FinishReason::kNone && running.n_generated >= running.max_tokens) reason = FinishReason::kLength;
+  if (reason == FinishReason::kNone && running.n_generated >= running.max_tokens)
+    reason = FinishReason::kLength;
   if (reason != FinishReason::kNone) finish(running, event, reason);
   running.sink.on_token(event);
 }

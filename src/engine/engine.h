@@ -1,8 +1,9 @@
-// The engine: requests in, tokens out. Each step is one forward pass over a batch: one row for every answer that is
-// being written, and pieces of the prompts that are being read, in the order of arrival. What stands together never
-// changes anyone's bytes (docs/numerics.md).
+// The engine: requests in, tokens out. Each step is one forward pass over a batch: one row for
+// every answer that is being written, and pieces of the prompts that are being read, in the order
+// of arrival. What stands together never changes anyone's bytes (docs/numerics.md).
 //
-// One thread drives it: submit, cancel and step are called by the same thread; events come from within step().
+// One thread drives it: submit, cancel and step are called by the same thread; events come from
+// within step().
 #pragma once
 
 #include <cstdint>
@@ -26,20 +27,22 @@ bool is_absorbed(AttentionForm form, bool generated);
 
 struct EngineOptions {
   AttentionForm attention = AttentionForm::kAuto;
-  int64_t context = 0;           // positions of a sequence, prompt and answer together
-  int64_t max_running = 1;       // requests in one batch
-  int64_t prefill_rows = 512;    // rows of prompts in one step
+  int64_t context = 0;                 // positions of a sequence, prompt and answer together
+  int64_t max_running = 1;             // requests in one batch
+  int64_t prefill_rows = 512;          // rows of prompts in one step
   std::vector<int32_t> eos_token_ids;  // the model's end tokens
 };
 
 class Engine {
  public:
-  // The transformer's limits must hold max_running + prefill_rows rows and sequences. tokenizer may be null: then
-  // events have no text and stop strings are refused.
-  Engine(Transformer& model, KvPool& pool, const Tokenizer* tokenizer, const EngineOptions& options);
+  // The transformer's limits must hold max_running + prefill_rows rows and sequences. tokenizer may
+  // be null: then events have no text and stop strings are refused.
+  Engine(Transformer& model, KvPool& pool, const Tokenizer* tokenizer,
+         const EngineOptions& options);
   ~Engine();
 
-  // Checks the request (an error says which field and why) and queues it. sink must live until its last event.
+  // Checks the request (an error says which field and why) and queues it. sink must live until its
+  // last event.
   Result<RequestId> submit(GenerateRequest request, EventSink& sink);
   // Ends a request with a kCancelled event; nothing if it has ended.
   void cancel(RequestId id);

@@ -1,4 +1,5 @@
-// generation_config.json: what a request leaves open (cli.md): sampling and the tokens that end an answer.
+// generation_config.json: what a request leaves open (cli.md): sampling and the tokens that end an
+// answer.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +13,14 @@
 namespace fathom {
 
 struct GenerationConfig {
-  SamplingParams sampling;             // temperature 1 and top_p 1 where the file says nothing; do_sample false: greedy
+  SamplingParams
+      sampling;  // temperature 1 and top_p 1 where the file says nothing; do_sample false: greedy
   std::vector<int32_t> eos_token_ids;  // empty: those of config.json count
 };
 
-// Of the file's text; fields we do not know are ignored (the file holds settings of other programs), values of the wrong
-// type are errors.
-Result<GenerationConfig> parse_generation_config(std::string_view json_text, const std::string& display_name);
+// Of the file's text; fields we do not know are ignored (the file holds settings of other
+// programs), values of the wrong type are errors.
+Result<GenerationConfig> parse_generation_config(std::string_view json_text,
+                                                 const std::string& display_name);
 
 }  // namespace fathom

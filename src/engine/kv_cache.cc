@@ -15,13 +15,15 @@ Result<KvPool> KvPool::create(const KvLayout& layout, int64_t n_layers, int64_t 
   const int64_t per_block = bytes_per_block(layout, n_layers);
   pool.n_blocks_ = budget_bytes / per_block;
   if (pool.n_blocks_ < 1) {
-    return exhausted_error("the memory for the KV cache, ", budget_bytes, " bytes, is less than one block of ",
-                           kKvBlockRows, " positions needs (", per_block, " bytes); give more with --max-memory");
+    return exhausted_error("the memory for the KV cache, ", budget_bytes,
+                           " bytes, is less than one block of ", kKvBlockRows, " positions needs (",
+                           per_block, " bytes); give more with --max-memory");
   }
   const int64_t bytes = pool.n_blocks_ * per_block;
   void* memory = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return io_error(str_cat("cannot reserve ", bytes, " bytes for the KV cache"));
+  if (memory == MAP_FAILED)
+    return io_error(str_cat("cannot reserve ", bytes, " bytes for the KV cache"));
   pool.memory_ = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte*>(memory), Unmap{bytes});
   pool.free_.reserve(static_cast<size_t>(pool.n_blocks_));
   for (int64_t block = pool.n_blocks_ - 1; block >= 0; --block) pool.free_.push_back(block);

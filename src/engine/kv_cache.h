@@ -1,6 +1,7 @@
-// The memory of past positions. A pool of blocks with a budget in bytes; each sequence takes blocks of 64 positions,
-// for all layers at once, as it grows, and gives them back when it ends. Rows are latents, not keys and values
-// (kernels/attention.h). Pages are touched on first use only, so that a large budget costs nothing until it is needed.
+// The memory of past positions. A pool of blocks with a budget in bytes; each sequence takes blocks
+// of 64 positions, for all layers at once, as it grows, and gives them back when it ends. Rows are
+// latents, not keys and values (kernels/attention.h). Pages are touched on first use only, so that
+// a large budget costs nothing until it is needed.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +26,9 @@ class KvPool {
   int64_t n_free() const { return static_cast<int64_t>(free_.size()); }
   int64_t n_layers() const { return n_layers_; }
   // Of one block of 64 positions, all layers.
-  static int64_t bytes_per_block(const KvLayout& layout, int64_t n_layers) { return layout.block_bytes() * n_layers; }
+  static int64_t bytes_per_block(const KvLayout& layout, int64_t n_layers) {
+    return layout.block_bytes() * n_layers;
+  }
 
   // A block's number, or -1 if none is free.
   int64_t take();
@@ -60,7 +63,9 @@ class KvSequence final : public KvCacheView {
   bool reserve(int64_t n_positions);
   // Gives back the blocks wholly at or after n_positions.
   void release(int64_t n_positions);
-  std::byte* const* blocks(int64_t layer) override { return &table_[static_cast<size_t>(layer * max_blocks_)]; }
+  std::byte* const* blocks(int64_t layer) override {
+    return &table_[static_cast<size_t>(layer * max_blocks_)];
+  }
 
  private:
   KvPool& pool_;

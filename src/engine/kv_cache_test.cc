@@ -40,9 +40,7 @@ TEST(KvPool, SequencesShareABudget) {
   EXPECT_EQ(pool->n_free(), 5);
 }
 
-TEST(KvPool, TooSmallABudgetIsAnError) {
-  EXPECT_FALSE(KvPool::create(kLayout, 3, 100).ok());
-}
+TEST(KvPool, TooSmallABudgetIsAnError) { EXPECT_FALSE(KvPool::create(kLayout, 3, 100).ok()); }
 
 }  // namespace
 }  // namespace fathom

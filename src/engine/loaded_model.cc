@@ -11,31 +11,37 @@ namespace fathom {
 namespace {
 
 constexpr int64_t kConfigBytesMax = int64_t{16} << 20;
-// Where nobody says how much memory the caches may take, a batch gets as much as this many full contexts.
+// Where nobody says how much memory the caches may take, a batch gets as much as this many full
+// contexts.
 constexpr int64_t kDefaultFullContexts = 4;
 
 Result<ModelFiles> open_files(const std::string& path) {
   if (path.empty()) return ModelFiles::embedded();
   if (path.ends_with(".gguf")) {
-    return unsupported_error(path, ": GGUF files are not read; give a folder with config.json and *.safetensors");
+    return unsupported_error(
+        path, ": GGUF files are not read; give a folder with config.json and *.safetensors");
   }
   return ModelFiles::open_folder(path);
 }
 
 Status load_generation_config(LoadedModel& model) {
   if (model.files.exists("generation_config.json")) {
-    FATHOM_TRY(const FileBytes file, model.files.open_small("generation_config.json", kConfigBytesMax));
-    FATHOM_TRY(model.generation, parse_generation_config(file.text(), model.files.path_of("generation_config.json")));
+    FATHOM_TRY(const FileBytes file,
+               model.files.open_small("generation_config.json", kConfigBytesMax));
+    FATHOM_TRY(model.generation,
+               parse_generation_config(file.text(), model.files.path_of("generation_config.json")));
   }
   auto& eos = model.generation.eos_token_ids;
   for (const int32_t id : eos) {
     if (id < model.config.vocab_size) continue;
     return invalid_error(model.files.path_of("generation_config.json"), ": eos_token_id ", id,
-                         " is not in the vocabulary of ", model.config.vocab_size, "; is it from the same checkpoint?");
+                         " is not in the vocabulary of ", model.config.vocab_size,
+                         "; is it from the same checkpoint?");
   }
   // Those of the config and of the tokenizer are checked where they are read.
   if (eos.empty()) eos = model.config.eos_token_id;
-  if (eos.empty() && model.tokenizer && model.tokenizer->eos_token_id()) eos.push_back(*model.tokenizer->eos_token_id());
+  if (eos.empty() && model.tokenizer && model.tokenizer->eos_token_id())
+    eos.push_back(*model.tokenizer->eos_token_id());
   return {};
 }
 
@@ -43,9 +49,9 @@ Status load_model_tokenizer(LoadedModel& model, bool needed) {
   if (!needed && !has_tokenizer(model.files)) return {};
   FATHOM_TRY(model.tokenizer, load_tokenizer(model.files));
   if (model.tokenizer->vocab_size() > model.config.vocab_size) {
-    return invalid_error(model.files.describe(), ": the tokenizer has ids up to ", model.tokenizer->vocab_size() - 1,
-                         ", config.json says vocab_size ", model.config.vocab_size,
-                         "; are both files from the same checkpoint?");
+    return invalid_error(model.files.describe(), ": the tokenizer has ids up to ",
+                         model.tokenizer->vocab_size() - 1, ", config.json says vocab_size ",
+                         model.config.vocab_size, "; are both files from the same checkpoint?");
   }
   return {};
 }
@@ -67,37 +73,47 @@ std::string readable_bytes(int64_t bytes) {
 }
 
 // Splits the memory: weights and scratch are what they are, the caches get the rest.
-Result<int64_t> plan_kv_bytes(const LoadedModel& model, const LoadModelOptions& options, const WorkspaceLimits& limits) {
-  const int64_t n_layers = model.config.num_hidden_layers + static_cast<int64_t>(model.weights.mtp.size());
-  const int64_t per_block = KvPool::bytes_per_block(kv_layout(model.config, model.kv_dtype), n_layers);
+Result<int64_t> plan_kv_bytes(const LoadedModel& model, const LoadModelOptions& options,
+                              const WorkspaceLimits& limits) {
+  const int64_t n_layers =
+      model.config.num_hidden_layers + static_cast<int64_t>(model.weights.mtp.size());
+  const int64_t per_block =
+      KvPool::bytes_per_block(kv_layout(model.config, model.kv_dtype), n_layers);
   const int64_t one_context = ceil_div(model.context, kKvBlockRows) * per_block;
-  const int64_t sequences = std::min(options.max_running, options.max_memory ? options.max_running : kDefaultFullContexts);
+  const int64_t sequences = std::min(
+      options.max_running, options.max_memory ? options.max_running : kDefaultFullContexts);
   const int64_t wanted = one_context * std::max<int64_t>(1, sequences);
   if (!options.max_memory) return wanted;
   const int64_t weights = model.weights.checkpoint->total_bytes();
   const int64_t scratch = Workspace::bytes(model.config, limits);
   const int64_t left = *options.max_memory - weights - scratch;
   if (left < one_context) {
-    return exhausted_error("--max-memory ", readable_bytes(*options.max_memory), " is too little: the weights take ",
-                           readable_bytes(weights), ", scratch ", readable_bytes(scratch), " and the cache of one context of ",
-                           model.context, " tokens ", readable_bytes(one_context), "; give more, or a smaller --context");
+    return exhausted_error("--max-memory ", readable_bytes(*options.max_memory),
+                           " is too little: the weights take ", readable_bytes(weights),
+                           ", scratch ", readable_bytes(scratch),
+                           " and the cache of one context of ", model.context, " tokens ",
+                           readable_bytes(one_context), "; give more, or a smaller --context");
   }
   return std::min(wanted, left);
 }
 
 }  // namespace
 
-Result<Activations> resolve_activations(std::string_view name, const ModelConfig& config, const ModelWeights& weights) {
+Result<Activations> resolve_activations(std::string_view name, const ModelConfig& config,
+                                        const ModelWeights& weights) {
   const bool ue8m0 = config.quantization_config && config.quantization_config->ue8m0;
   const Activations fp8 = ue8m0 ? Activations::kFp8Ue8m0 : Activations::kFp8;
   if (name == "auto") {
     if (config.quantization_config) return fp8;
-    return weights.layers.front().self_attn.o_proj.dtype == Dtype::kF32 ? Activations::kFull : Activations::kBf16;
+    return weights.layers.front().self_attn.o_proj.dtype == Dtype::kF32 ? Activations::kFull
+                                                                        : Activations::kBf16;
   }
   if (name == "fp8") return fp8;
   if (name == "bf16") return Activations::kBf16;
   if (name == "full") return Activations::kFull;
-  if (name == "int8") return unsupported_error("--activations int8 needs INT8 kernels, which are not there; use fp8, bf16 or full");
+  if (name == "int8")
+    return unsupported_error(
+        "--activations int8 needs INT8 kernels, which are not there; use fp8, bf16 or full");
   return usage_error("--activations is '", name, "', expected auto, fp8, bf16 or full");
 }
 
@@ -123,18 +139,23 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
   FATHOM_TRY(ModelFiles files, open_files(options.path));
   FATHOM_TRY(const FileBytes config_file, files.open_small("config.json", kConfigBytesMax));
   auto model = std::make_unique<LoadedModel>(std::move(files));
-  FATHOM_TRY(model->config, parse_model_config(config_file.text(), model->files.path_of("config.json")));
+  FATHOM_TRY(model->config,
+             parse_model_config(config_file.text(), model->files.path_of("config.json")));
   FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(model->files));
-  FATHOM_TRY(model->weights, load_weights(model->config, std::make_shared<const Checkpoint>(std::move(checkpoint))));
+  FATHOM_TRY(
+      model->weights,
+      load_weights(model->config, std::make_shared<const Checkpoint>(std::move(checkpoint))));
   FATHOM_RETURN_IF_ERROR(load_model_tokenizer(*model, options.needs_tokenizer));
   FATHOM_RETURN_IF_ERROR(load_generation_config(*model));
 
-  FATHOM_TRY(model->activations, resolve_activations(options.activations, model->config, model->weights));
+  FATHOM_TRY(model->activations,
+             resolve_activations(options.activations, model->config, model->weights));
   FATHOM_TRY(model->kv_dtype, resolve_kv_dtype(options.kv_dtype, model->activations));
   FATHOM_TRY(model->attention, attention_form(options.attention));
   model->context = options.context.value_or(model->config.max_position_embeddings);
   if (model->context > model->config.max_position_embeddings) {
-    return invalid_error("--context is ", model->context, ", the model's max_position_embeddings is ",
+    return invalid_error("--context is ", model->context,
+                         ", the model's max_position_embeddings is ",
                          model->config.max_position_embeddings, "; ask for at most that");
   }
   model->max_running = options.max_running;
@@ -149,8 +170,11 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
   const Compute compute = {.isa = isa, .pool = model->pool.get()};
   model->transformer = std::make_unique<Transformer>(
       model->config, model->weights,
-      ModelOptions{.activations = model->activations, .kv_dtype = model->kv_dtype, .limits = limits}, compute);
-  FATHOM_TRY(model->kv, KvPool::create(model->transformer->kv_layout(), model->transformer->n_kv_layers(), kv_bytes));
+      ModelOptions{
+          .activations = model->activations, .kv_dtype = model->kv_dtype, .limits = limits},
+      compute);
+  FATHOM_TRY(model->kv, KvPool::create(model->transformer->kv_layout(),
+                                       model->transformer->n_kv_layers(), kv_bytes));
   return model;
 }
 

@@ -1,5 +1,6 @@
-// A model made ready to run: files, config, weights, tokenizer, threads, the transformer and the memory of its caches,
-// within the memory that the caller allows. Commands and the server start here.
+// A model made ready to run: files, config, weights, tokenizer, threads, the transformer and the
+// memory of its caches, within the memory that the caller allows. Commands and the server start
+// here.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +23,11 @@ struct LoadModelOptions {
   std::string activations = "auto";  // auto fp8 bf16 full
   std::string kv_dtype = "auto";     // auto bf16 fp8 f32
   std::string attention = "auto";    // auto naive absorbed
-  std::optional<int64_t> context;    // positions of a sequence; default: what the model was made for
-  std::optional<int64_t> max_memory; // bytes for weights, scratch and caches together
-  int64_t max_running = 1;           // sequences at once
-  int64_t prefill_rows = 512;        // rows of prompts in one pass
-  bool needs_tokenizer = true;       // else one is loaded if it is there
+  std::optional<int64_t> context;  // positions of a sequence; default: what the model was made for
+  std::optional<int64_t> max_memory;  // bytes for weights, scratch and caches together
+  int64_t max_running = 1;            // sequences at once
+  int64_t prefill_rows = 512;         // rows of prompts in one pass
+  bool needs_tokenizer = true;        // else one is loaded if it is there
 };
 
 struct LoadedModel {
@@ -36,7 +37,8 @@ struct LoadedModel {
   ModelConfig config;
   ModelWeights weights;
   std::optional<Tokenizer> tokenizer;
-  GenerationConfig generation;  // eos_token_ids resolved: generation_config.json, else config.json, else the tokenizer
+  GenerationConfig generation;  // eos_token_ids resolved: generation_config.json, else config.json,
+                                // else the tokenizer
   AttentionForm attention = AttentionForm::kAuto;
   Activations activations = Activations::kBf16;
   KvDtype kv_dtype = KvDtype::kBf16;
@@ -54,9 +56,10 @@ struct LoadedModel {
 // On the heap, since its parts point at each other.
 Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options);
 
-// What --activations means for this model (cli.md): auto is fp8 where quantization_config says so, full for F32 weights,
-// else bf16.
-Result<Activations> resolve_activations(std::string_view name, const ModelConfig& config, const ModelWeights& weights);
+// What --activations means for this model (cli.md): auto is fp8 where quantization_config says so,
+// full for F32 weights, else bf16.
+Result<Activations> resolve_activations(std::string_view name, const ModelConfig& config,
+                                        const ModelWeights& weights);
 // auto is f32 with full activations, else bf16.
 Result<KvDtype> resolve_kv_dtype(std::string_view name, Activations activations);
 

@@ -33,11 +33,14 @@ int64_t number_in(const char* path) {
   return file >> value ? value : kUnknown;
 }
 
-// Control groups of version 2, then 1. The page cache that the group holds can be taken back: it counts as free.
+// Control groups of version 2, then 1. The page cache that the group holds can be taken back: it
+// counts as free.
 int64_t left_in_group() {
   for (const auto& [limit, used, stat] :
-       {std::tuple{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"},
-        std::tuple{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+       {std::tuple{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current",
+                   "/sys/fs/cgroup/memory.stat"},
+        std::tuple{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                   "/sys/fs/cgroup/memory/memory.usage_in_bytes",
                    "/sys/fs/cgroup/memory/memory.stat"}}) {
     const int64_t bytes_max = number_in(limit), bytes_used = number_in(used);
     if (bytes_max == kUnknown || bytes_used == kUnknown) continue;

@@ -1,6 +1,7 @@
-// From what a person gives (raw text, or messages) to the ids of a prompt. Raw text gets the BOS that the tokenizer's
-// config asks for; a rendered template never does, since templates write their own. What stands inside messages can
-// never become a control token unless the caller says so (spec §4.3; docs/chat_template.md).
+// From what a person gives (raw text, or messages) to the ids of a prompt. Raw text gets the BOS
+// that the tokenizer's config asks for; a rendered template never does, since templates write their
+// own. What stands inside messages can never become a control token unless the caller says so (spec
+// §4.3; docs/chat_template.md).
 #pragma once
 
 #include <cstdint>
@@ -21,12 +22,14 @@ namespace fathom {
 class PromptBuilder {
  public:
   // Templates are parsed when first needed: a model without one can still be given raw text.
-  // control_tokens: added tokens that are spelled inside messages count as such (a caller who asks for it).
+  // control_tokens: added tokens that are spelled inside messages count as such (a caller who asks
+  // for it).
   PromptBuilder(const ModelFiles& files, const Tokenizer& tokenizer, bool control_tokens = false)
       : files_(files), tokenizer_(tokenizer), control_tokens_(control_tokens) {}
 
   std::vector<int32_t> from_text(std::string_view text) const;
-  // context: messages, tools, add_generation_prompt and whatever else the template takes (docs/chat_template.md).
+  // context: messages, tools, add_generation_prompt and whatever else the template takes
+  // (docs/chat_template.md).
   Result<std::vector<int32_t>> from_chat(const Json& context);
   Result<Rendered> render(const Json& context);
 

@@ -18,10 +18,12 @@ struct GenerateRequest {
   int64_t min_tokens = 0;       // the stop tokens are not drawn before
   SamplingParams sampling;
   std::vector<int32_t> stop_token_ids;  // end the answer, besides the model's own
-  std::vector<std::string> stop;        // end the answer; neither they nor what follows is part of the text
-  bool ignore_eos = false;              // the model's end tokens are ordinary tokens (stop_token_ids still stop)
-  bool skip_special_tokens = true;      // in the text
-  int64_t logprobs = -1;                // -1: none; 0: of the drawn token; n: also the n best
+  std::vector<std::string>
+      stop;  // end the answer; neither they nor what follows is part of the text
+  bool ignore_eos =
+      false;  // the model's end tokens are ordinary tokens (stop_token_ids still stop)
+  bool skip_special_tokens = true;  // in the text
+  int64_t logprobs = -1;            // -1: none; 0: of the drawn token; n: also the n best
 };
 
 enum class FinishReason { kNone, kStop, kLength, kCancelled };
@@ -30,10 +32,10 @@ std::string_view finish_reason_name(FinishReason reason);  // "stop", "length", 
 // One event for each token, and the last one carries the reason.
 struct TokenEvent {
   RequestId request = 0;
-  int32_t token = -1;                     // -1: no new token (cancelled)
-  float logprob = 0;                      // with logprobs >= 0
+  int32_t token = -1;  // -1: no new token (cancelled)
+  float logprob = 0;   // with logprobs >= 0
   std::vector<TokenLogprob> top_logprobs;
-  std::string text;                       // whole characters that are certain now; may be empty
+  std::string text;  // whole characters that are certain now; may be empty
   FinishReason finish = FinishReason::kNone;
 };
 

@@ -1,6 +1,7 @@
-// From logits to a token. The order is fixed: logit bias, penalties, temperature, min-p, top-k, top-p. The draw comes
-// from a counter-based generator keyed by (seed, choice, position), so that a request's tokens do not depend on what
-// else runs, nor on how often other tokens were drawn (docs/numerics.md 8). Equal logits count by lower id.
+// From logits to a token. The order is fixed: logit bias, penalties, temperature, min-p, top-k,
+// top-p. The draw comes from a counter-based generator keyed by (seed, choice, position), so that a
+// request's tokens do not depend on what else runs, nor on how often other tokens were drawn
+// (docs/numerics.md 8). Equal logits count by lower id.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct SamplingParams {
   double top_p = 1.0;               // in (0, 1]; 1 is off
   int64_t top_k = 0;                // 0 is off
   double min_p = 0.0;               // in [0, 1]; keeps tokens with p >= min_p * largest p
-  double repetition_penalty = 1.0;  // > 0; divides positive and multiplies negative logits of tokens seen in prompt or answer
+  double repetition_penalty = 1.0;  // > 0; divides positive and multiplies negative logits of
+                                    // tokens seen in prompt or answer
   double presence_penalty = 0.0;    // subtracted once for tokens of the answer
   double frequency_penalty = 0.0;   // subtracted for each time a token stands in the answer
   std::vector<std::pair<int32_t, float>> logit_bias = {};  // added to the logits of these ids
@@ -43,16 +45,16 @@ class TokenCounts {
 
  private:
   Count& at(int32_t token);
-  std::vector<Count> counts_;     // sorted by token
+  std::vector<Count> counts_;  // sorted by token
 };
 
 class Sampler {
  public:
   explicit Sampler(int64_t vocab_size);
-  // logits [vocab_size] are not changed. position: of the token to be drawn. banned: ids that may not be drawn (an EOS
-  // before min_tokens).
-  int32_t sample(std::span<const float> logits, const SamplingParams& params, const TokenCounts& counts, int64_t position,
-                 std::span<const int32_t> banned = {});
+  // logits [vocab_size] are not changed. position: of the token to be drawn. banned: ids that may
+  // not be drawn (an EOS before min_tokens).
+  int32_t sample(std::span<const float> logits, const SamplingParams& params,
+                 const TokenCounts& counts, int64_t position, std::span<const int32_t> banned = {});
 
  private:
   struct Candidate {
@@ -62,8 +64,8 @@ class Sampler {
   static bool before(const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   }
-  void adjust(std::span<const float> logits, const SamplingParams& params, const TokenCounts& counts,
-              std::span<const int32_t> banned);
+  void adjust(std::span<const float> logits, const SamplingParams& params,
+              const TokenCounts& counts, std::span<const int32_t> banned);
   size_t sort_nucleus(double top_p, double total, float largest);
 
   std::vector<float> adjusted_;
@@ -77,8 +79,10 @@ struct TokenLogprob {
   int32_t token;
   float logprob;
 };
-// Natural log-probabilities of the raw logits: of `token`, and of the n_top best (by logit, then id) into top.
+// Natural log-probabilities of the raw logits: of `token`, and of the n_top best (by logit, then
+// id) into top.
 float token_logprob(Isa isa, std::span<const float> logits, int32_t token);
-void top_logprobs(Isa isa, std::span<const float> logits, int64_t n_top, std::vector<TokenLogprob>& top);
+void top_logprobs(Isa isa, std::span<const float> logits, int64_t n_top,
+                  std::vector<TokenLogprob>& top);
 
 }  // namespace fathom

@@ -1,5 +1,6 @@
-// Goal: sampling is a function of (logits, parameters, seed, choice, position) and follows the order bias, penalties,
-// temperature, min-p, top-k, top-p. Method: distributions computed in the test, and draws counted.
+// Goal: sampling is a function of (logits, parameters, seed, choice, position) and follows the
+// order bias, penalties, temperature, min-p, top-k, top-p. Method: distributions computed in the
+// test, and draws counted.
 #include "engine/sampler.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,8 @@ namespace {
 
 const std::vector<float> kLogits = {1.0f, 2.0f, 0.5f, 2.0f, -1.0f, 0.0f};
 
-std::map<int32_t, double> draw(const SamplingParams& params, const TokenCounts& counts = {}, int n = 20000) {
+std::map<int32_t, double> draw(const SamplingParams& params, const TokenCounts& counts = {},
+                               int n = 20000) {
   Sampler sampler(static_cast<int64_t>(kLogits.size()));
   std::map<int32_t, double> share;
   for (int i = 0; i < n; ++i) share[sampler.sample(kLogits, params, counts, i)] += 1.0 / n;
@@ -39,14 +41,17 @@ TEST(Sampler, DrawsFollowTheTemperature) {
     const auto p = softmax(temperature);
     auto share = draw({.temperature = temperature, .seed = 7});
     // Three standard deviations of a share of 20,000 draws are below 0.011.
-    for (size_t i = 0; i < p.size(); ++i) EXPECT_NEAR(share[static_cast<int32_t>(i)], p[i], 0.011) << temperature << ' ' << i;
+    for (size_t i = 0; i < p.size(); ++i)
+      EXPECT_NEAR(share[static_cast<int32_t>(i)], p[i], 0.011) << temperature << ' ' << i;
   }
 }
 
 TEST(Sampler, TopKTopPAndMinPKeepWhatTheySay) {
-  for (const auto& [id, share] : draw({.top_k = 3})) EXPECT_TRUE(id == 0 || id == 1 || id == 3) << id << ' ' << share;
+  for (const auto& [id, share] : draw({.top_k = 3}))
+    EXPECT_TRUE(id == 0 || id == 1 || id == 3) << id << ' ' << share;
   // The two best hold 0.72 of the mass, the three best 0.85.
-  for (const auto& [id, share] : draw({.top_p = 0.6})) EXPECT_TRUE(id == 1 || id == 3) << id << ' ' << share;
+  for (const auto& [id, share] : draw({.top_p = 0.6}))
+    EXPECT_TRUE(id == 1 || id == 3) << id << ' ' << share;
   EXPECT_EQ(draw({.top_p = 0.8}).size(), 3u);
   EXPECT_EQ(draw({.top_p = 1e-6}).size(), 1u);
   // exp(-1) = 0.37 of the best is kept at 0.3, exp(-1.5) = 0.22 is not.
@@ -70,7 +75,8 @@ TEST(Sampler, ADrawDependsOnSeedChoiceAndPositionOnly) {
   Sampler a(6), b(6);
   for (int64_t position = 0; position < 50; ++position) {
     b.sample(kLogits, {.seed = 99}, {}, position);  // other draws in between change nothing
-    EXPECT_EQ(a.sample(kLogits, {.seed = 5, .choice = 2}, {}, position), b.sample(kLogits, {.seed = 5, .choice = 2}, {}, position));
+    EXPECT_EQ(a.sample(kLogits, {.seed = 5, .choice = 2}, {}, position),
+              b.sample(kLogits, {.seed = 5, .choice = 2}, {}, position));
   }
   EXPECT_NE(counter_uniform(1, 0, 0), counter_uniform(2, 0, 0));
   EXPECT_NE(counter_uniform(1, 0, 0), counter_uniform(1, 1, 0));
@@ -82,7 +88,8 @@ TEST(Sampler, ALargeVocabularySortsOnlyWhatItMust) {
   std::vector<float> logits(5000, 1.0f);
   Sampler sampler(5000);
   int32_t highest = 0;
-  for (int64_t i = 0; i < 3000; ++i) highest = std::max(highest, sampler.sample(logits, {.top_p = 0.5, .seed = 3}, {}, i));
+  for (int64_t i = 0; i < 3000; ++i)
+    highest = std::max(highest, sampler.sample(logits, {.top_p = 0.5, .seed = 3}, {}, i));
   EXPECT_LT(highest, 2501);
   EXPECT_GT(highest, 2400);
 }
@@ -95,9 +102,17 @@ TEST(Sampler, NotANumberNeverWins) {
 }
 
 TEST(Sampler, RefusesWhatIsOutOfRange) {
-  const SamplingParams bad[] = {{.temperature = -1}, {.temperature = NAN}, {.top_p = 0}, {.top_p = 1.5}, {.top_k = -2}, {.min_p = 2},
-                                {.repetition_penalty = 0}, {.presence_penalty = INFINITY}, {.logit_bias = {{6, 1.0f}}},
-                                {.logit_bias = {{-1, 1.0f}}}, {.logit_bias = {{0, 1e30f}}}};
+  const SamplingParams bad[] = {{.temperature = -1},
+                                {.temperature = NAN},
+                                {.top_p = 0},
+                                {.top_p = 1.5},
+                                {.top_k = -2},
+                                {.min_p = 2},
+                                {.repetition_penalty = 0},
+                                {.presence_penalty = INFINITY},
+                                {.logit_bias = {{6, 1.0f}}},
+                                {.logit_bias = {{-1, 1.0f}}},
+                                {.logit_bias = {{0, 1e30f}}}};
   for (const auto& params : bad) EXPECT_FALSE(check_sampling(params, 6).ok());
   EXPECT_TRUE(check_sampling({}, 6).ok());
 }

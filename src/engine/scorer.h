@@ -1,6 +1,7 @@
-// Log-probabilities of given tokens, and what lies behind them: logits, hidden states, the router's choices
-// (`fathom score`). A sequence longer than the context is scored in windows of the context's length that overlap by half:
-// each token once, with at least half a window before it.
+// Log-probabilities of given tokens, and what lies behind them: logits, hidden states, the router's
+// choices
+// (`fathom score`). A sequence longer than the context is scored in windows of the context's length
+// that overlap by half: each token once, with at least half a window before it.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace fathom {
 struct ScoreOptions {
   AttentionForm attention = AttentionForm::kAuto;  // all positions are a prompt's
   int64_t context = 0;
-  int64_t chunk = 512;          // rows of one pass
-  bool keep_logits = false;     // and those of the MTP module, if there is one
+  int64_t chunk = 512;       // rows of one pass
+  bool keep_logits = false;  // and those of the MTP module, if there is one
   bool keep_trace = false;
 };
 
@@ -40,20 +41,22 @@ struct Score {
 
 class Scorer {
  public:
-  // The transformer's limits hold `chunk` rows, one sequence, kScoreLogitRows logit rows; pool holds one context.
+  // The transformer's limits hold `chunk` rows, one sequence, kScoreLogitRows logit rows; pool
+  // holds one context.
   static constexpr int64_t kScoreLogitRows = 64;
   Scorer(Transformer& model, KvPool& pool, const ScoreOptions& options);
 
-  // Errors: no tokens, ids outside the vocabulary; with keep_logits or keep_trace, more tokens than the context.
-  // stop is asked between passes: true ends with kInterrupted.
+  // Errors: no tokens, ids outside the vocabulary; with keep_logits or keep_trace, more tokens than
+  // the context. stop is asked between passes: true ends with kInterrupted.
   Result<Score> score(std::span<const int32_t> ids, const std::function<bool()>& stop = {});
 
  private:
-  // Scores ids as one sequence from position 0; log-probabilities from index `first` on go to out[first ..].
-  Status score_window(std::span<const int32_t> ids, int64_t first, std::span<float> logprobs, Score& score,
-                      const std::function<bool()>& stop);
-  void take_logits(std::span<const int32_t> ids, int64_t begin, int64_t n, int64_t first, std::span<float> logprobs,
-                   const float* hidden, Score& score);
+  // Scores ids as one sequence from position 0; log-probabilities from index `first` on go to
+  // out[first ..].
+  Status score_window(std::span<const int32_t> ids, int64_t first, std::span<float> logprobs,
+                      Score& score, const std::function<bool()>& stop);
+  void take_logits(std::span<const int32_t> ids, int64_t begin, int64_t n, int64_t first,
+                   std::span<float> logprobs, const float* hidden, Score& score);
   void take_mtp_logits(int64_t begin, int64_t n, const float* hidden, Score& score);
 
   Transformer& model_;

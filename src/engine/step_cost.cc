@@ -12,18 +12,25 @@ int64_t bytes_of(const LinearWeight& w) {
   const int64_t scales = w.scale_inv == nullptr ? 0 : ceil_div(w.n, 128) * ceil_div(w.k, 128);
   return w.n * w.k * dtype_size(w.dtype) + scales * static_cast<int64_t>(sizeof(float));
 }
-int64_t bytes_of(const std::vector<float>& v) { return static_cast<int64_t>(v.size() * sizeof(float)); }
-int64_t bytes_of(const MlpWeights& w) { return bytes_of(w.gate_proj) + bytes_of(w.up_proj) + bytes_of(w.down_proj); }
+int64_t bytes_of(const std::vector<float>& v) {
+  return static_cast<int64_t>(v.size() * sizeof(float));
+}
+int64_t bytes_of(const MlpWeights& w) {
+  return bytes_of(w.gate_proj) + bytes_of(w.up_proj) + bytes_of(w.down_proj);
+}
 int64_t bytes_of(const AttentionWeights& w) {
-  return bytes_of(w.q_proj) + bytes_of(w.q_a_proj) + bytes_of(w.q_a_layernorm) + bytes_of(w.q_b_proj) +
-         bytes_of(w.kv_a_proj_with_mqa) + bytes_of(w.kv_a_layernorm) + bytes_of(w.kv_b_proj) + bytes_of(w.o_proj);
+  return bytes_of(w.q_proj) + bytes_of(w.q_a_proj) + bytes_of(w.q_a_layernorm) +
+         bytes_of(w.q_b_proj) + bytes_of(w.kv_a_proj_with_mqa) + bytes_of(w.kv_a_layernorm) +
+         bytes_of(w.kv_b_proj) + bytes_of(w.o_proj);
 }
 
 int64_t macs_of(const LinearWeight& w) { return w.n * w.k; }
-int64_t macs_of(const MlpWeights& w) { return macs_of(w.gate_proj) + macs_of(w.up_proj) + macs_of(w.down_proj); }
+int64_t macs_of(const MlpWeights& w) {
+  return macs_of(w.gate_proj) + macs_of(w.up_proj) + macs_of(w.down_proj);
+}
 int64_t macs_of(const AttentionWeights& w) {
-  return macs_of(w.q_proj) + macs_of(w.q_a_proj) + macs_of(w.q_b_proj) + macs_of(w.kv_a_proj_with_mqa) +
-         macs_of(w.kv_b_proj) + macs_of(w.o_proj);
+  return macs_of(w.q_proj) + macs_of(w.q_a_proj) + macs_of(w.q_b_proj) +
+         macs_of(w.kv_a_proj_with_mqa) + macs_of(w.kv_b_proj) + macs_of(w.o_proj);
 }
 
 // Multiplications of one query with one cached row, all heads of a layer.
@@ -34,7 +41,8 @@ int64_t pair_macs(const ModelConfig& c, bool absorbed) {
 
 }  // namespace
 
-StepCost::StepCost(const ModelConfig& config, const ModelWeights& weights, const KvLayout& kv_layout)
+StepCost::StepCost(const ModelConfig& config, const ModelWeights& weights,
+                   const KvLayout& kv_layout)
     : config_(config),
       weights_(weights),
       kv_row_bytes_(kv_layout.row_bytes() * config.num_hidden_layers),
@@ -45,7 +53,8 @@ StepCost::StepCost(const ModelConfig& config, const ModelWeights& weights, const
     row_macs_ += macs_of(layer.self_attn);
     if (layer.is_moe) {
       const MoeWeights& moe = layer.moe;
-      dense_bytes_ += bytes_of(moe.gate) + bytes_of(moe.e_score_correction_bias) + bytes_of(moe.shared_experts);
+      dense_bytes_ +=
+          bytes_of(moe.gate) + bytes_of(moe.e_score_correction_bias) + bytes_of(moe.shared_experts);
       row_macs_ += macs_of(moe.gate) + macs_of(moe.shared_experts) +
                    config.num_experts_per_tok * macs_of(moe.experts.front());
     } else {
@@ -62,10 +71,12 @@ void StepCost::add_pass(const Batch& batch, int64_t n_logit_rows) {
   for (const BatchSequence& sequence : batch.sequences) {
     const int64_t n = static_cast<int64_t>(sequence.tokens.size());
     const int64_t end = sequence.first_position + n;
-    bytes_ += n * config_.hidden_size * dtype_size(weights_.embed_tokens.dtype) + end * kv_row_bytes_;
+    bytes_ +=
+        n * config_.hidden_size * dtype_size(weights_.embed_tokens.dtype) + end * kv_row_bytes_;
     // Position p looks at p + 1 rows.
     const int64_t pairs = n * sequence.first_position + n * (n + 1) / 2;
-    macs += n * row_macs_ + pairs * pair_macs(config_, sequence.absorbed) * config_.num_hidden_layers;
+    macs +=
+        n * row_macs_ + pairs * pair_macs(config_, sequence.absorbed) * config_.num_hidden_layers;
   }
   if (n_logit_rows > 0) {
     bytes_ += bytes_of(weights_.lm_head);

@@ -10,8 +10,8 @@ namespace fathom {
 class StopMatcher {
  public:
   explicit StopMatcher(std::vector<std::string> stops);
-  // Adds text and returns what is certain not to belong to a stop string. stopped() is true once one is complete: then
-  // only what stands before it comes out, and nothing after.
+  // Adds text and returns what is certain not to belong to a stop string. stopped() is true once
+  // one is complete: then only what stands before it comes out, and nothing after.
   std::string push(std::string_view text);
   // The end of the text: what was held back, unless stopped.
   std::string finish();

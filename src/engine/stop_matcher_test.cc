@@ -1,4 +1,5 @@
-// Goal: a stop string is found wherever pieces of text are cut, and nothing of it is shown before it is certain.
+// Goal: a stop string is found wherever pieces of text are cut, and nothing of it is shown before
+// it is certain.
 #include "engine/stop_matcher.h"
 
 #include <gtest/gtest.h>
@@ -6,10 +7,12 @@
 namespace fathom {
 namespace {
 
-std::string feed(const std::string& text, const std::vector<std::string>& stops, size_t piece, bool* stopped) {
+std::string feed(const std::string& text, const std::vector<std::string>& stops, size_t piece,
+                 bool* stopped) {
   StopMatcher matcher(stops);
   std::string out;
-  for (size_t i = 0; i < text.size(); i += piece) out += matcher.push(std::string_view(text).substr(i, piece));
+  for (size_t i = 0; i < text.size(); i += piece)
+    out += matcher.push(std::string_view(text).substr(i, piece));
   *stopped = matcher.stopped();
   return out + matcher.finish();
 }
@@ -22,10 +25,14 @@ TEST(StopMatcher, FindsStopsHoweverTheTextIsCut) {
     bool stopped;
   };
   const Case cases[] = {
-      {"hello world", {"wor"}, "hello ", true},      {"hello world", {"xyz"}, "hello world", false},
-      {"aaab", {"aab"}, "a", true},                  {"ab", {"abc"}, "ab", false},
-      {"one\n\ntwo", {"\n\n", "two"}, "one", true},  {"one\ntwo", {"two", "e"}, "on", true},
-      {"stop", {"stop"}, "", true},                  {"text", {}, "text", false},
+      {"hello world", {"wor"}, "hello ", true},
+      {"hello world", {"xyz"}, "hello world", false},
+      {"aaab", {"aab"}, "a", true},
+      {"ab", {"abc"}, "ab", false},
+      {"one\n\ntwo", {"\n\n", "two"}, "one", true},
+      {"one\ntwo", {"two", "e"}, "on", true},
+      {"stop", {"stop"}, "", true},
+      {"text", {}, "text", false},
   };
   for (const auto& c : cases) {
     for (size_t piece : {1u, 2u, 3u, 100u}) {

@@ -41,13 +41,17 @@ std::string shard_name(size_t i, size_t n) {
   return str_cat("model-", five_digits(i + 1), "-of-", five_digits(n), ".safetensors");
 }
 
-Status write_shard(const std::string& path, const Group& group, const SaveOptions& options, int64_t& done) {
+Status write_shard(const std::string& path, const Group& group, const SaveOptions& options,
+                   int64_t& done) {
   std::vector<TensorSpec> specs;
-  for (const CheckpointTensor* entry : group) specs.push_back({entry->name, entry->tensor.dtype, entry->tensor.shape});
-  FATHOM_TRY(SafetensorsWriter writer, SafetensorsWriter::create(path, std::move(specs), options.force));
+  for (const CheckpointTensor* entry : group)
+    specs.push_back({entry->name, entry->tensor.dtype, entry->tensor.shape});
+  FATHOM_TRY(SafetensorsWriter writer,
+             SafetensorsWriter::create(path, std::move(specs), options.force));
   for (size_t i = 0; i < group.size(); ++i) {
     const Tensor& tensor = group[i]->tensor;
-    std::span<const std::byte> left(static_cast<const std::byte*>(tensor.data), static_cast<size_t>(tensor.bytes()));
+    std::span<const std::byte> left(static_cast<const std::byte*>(tensor.data),
+                                    static_cast<size_t>(tensor.bytes()));
     while (!left.empty()) {
       const size_t n = std::min(kPieceBytes, left.size());
       FATHOM_RETURN_IF_ERROR(writer.write(i, left.first(n)));
@@ -61,11 +65,12 @@ Status write_shard(const std::string& path, const Group& group, const SaveOption
 
 }  // namespace
 
-Status save_checkpoint(const Checkpoint& checkpoint, const std::string& config_json, const std::string& folder,
-                       const SaveOptions& options) {
+Status save_checkpoint(const Checkpoint& checkpoint, const std::string& config_json,
+                       const std::string& folder, const SaveOptions& options) {
   const std::string config_path = join_path(folder, "config.json");
   if (!options.force && path_exists(config_path)) {
-    return invalid_error(printable(config_path), " exists; give another folder, or --force to replace the model in it");
+    return invalid_error(printable(config_path),
+                         " exists; give another folder, or --force to replace the model in it");
   }
   FATHOM_RETURN_IF_ERROR(make_directories(folder));
   const std::vector<Group> groups = split(checkpoint, options.shard_bytes_max);
@@ -76,9 +81,11 @@ Status save_checkpoint(const Checkpoint& checkpoint, const std::string& config_j
     FATHOM_RETURN_IF_ERROR(write_shard(join_path(folder, name), groups[i], options, done));
     for (const CheckpointTensor* entry : groups[i]) map.as_object().emplace_back(entry->name, name);
   }
-  const Json index = Json::Object{{"metadata", Json::Object{{"total_size", checkpoint.total_bytes()}}},
-                                  {"weight_map", std::move(map)}};
-  FATHOM_RETURN_IF_ERROR(write_file(join_path(folder, kIndexName), index.dump_pretty() + "\n", options.force));
+  const Json index =
+      Json::Object{{"metadata", Json::Object{{"total_size", checkpoint.total_bytes()}}},
+                   {"weight_map", std::move(map)}};
+  FATHOM_RETURN_IF_ERROR(
+      write_file(join_path(folder, kIndexName), index.dump_pretty() + "\n", options.force));
   return write_file(config_path, config_json, options.force);
 }
 

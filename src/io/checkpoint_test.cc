@@ -86,8 +86,8 @@ TEST(Checkpoint, BrokenIndex) {
   EXPECT_HAS(small.error(), "names \"../two.safetensors\", which is no plain name");
   small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":".."})", "24");
   EXPECT_HAS(small.error(), "no plain name");
-  small.write_index(
-      R"({"a":"one.safetensors","b":"one.safetensors","c":"two..safetensors"})", "24");
+  small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two..safetensors"})",
+                    "24");
   EXPECT_HAS(small.error(), "no plain name");
   small.write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors\u0000"})",
                     "24");

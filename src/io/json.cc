@@ -45,17 +45,21 @@ class Builder {
         }
         is_new = level.keys.insert(value).second;
       }
-      if (!is_new) return fail(str_cat("the key \"", value.substr(0, 80), "\" stands twice in one object"));
+      if (!is_new)
+        return fail(str_cat("the key \"", value.substr(0, 80), "\" stands twice in one object"));
     }
     level.key = std::move(value);
     return true;
   }
 
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& exception) {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception& exception) {
     std::string what = exception.what();
     // "[json.exception.parse_error.101] parse error at line 1, column 5: the reason"
-    if (const size_t bracket = what.find("] "); bracket != std::string::npos) what = what.substr(bracket + 2);
-    if (const size_t colon = what.find(": "); what.starts_with("parse error") && colon != std::string::npos) {
+    if (const size_t bracket = what.find("] "); bracket != std::string::npos)
+      what = what.substr(bracket + 2);
+    if (const size_t colon = what.find(": ");
+        what.starts_with("parse error") && colon != std::string::npos) {
       what = what.substr(colon + 2);
     }
     return fail(str_cat("at byte ", position, ": ", what.substr(0, 300)));
@@ -103,9 +107,12 @@ class Builder {
   std::vector<Level> levels_;
 };
 
-// The length of the UTF-8 sequence at text[i], or 0 if there is none (overlong, surrogate, cut or stray bytes).
+// The length of the UTF-8 sequence at text[i], or 0 if there is none (overlong, surrogate, cut or
+// stray bytes).
 size_t utf8_length(std::string_view text, size_t i) {
-  const auto byte = [&](size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
+  const auto byte = [&](size_t k) {
+    return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u;
+  };
   const unsigned b0 = byte(i), b1 = byte(i + 1);
   const auto tail = [](unsigned b) { return (b & 0xc0) == 0x80; };
   if (b0 < 0x80) return 1;
@@ -151,15 +158,22 @@ Json::Json(uint64_t value) {
 
 std::string_view Json::type_name() const {
   switch (type_) {
-    case Type::kNull: return "null";
-    case Type::kBool: return "a boolean";
+    case Type::kNull:
+      return "null";
+    case Type::kBool:
+      return "a boolean";
     case Type::kInt:
-    case Type::kUint: return "an integer";
+    case Type::kUint:
+      return "an integer";
     case Type::kDouble:
-    case Type::kFloat: return "a number";
-    case Type::kString: return "a string";
-    case Type::kArray: return "an array";
-    case Type::kObject: return "an object";
+    case Type::kFloat:
+      return "a number";
+    case Type::kString:
+      return "a string";
+    case Type::kArray:
+      return "an array";
+    case Type::kObject:
+      return "an object";
   }
   return "";
 }
@@ -228,13 +242,27 @@ void Json::write(std::string& out, int indent, int depth) const {
     out.append(static_cast<size_t>(indent * level), ' ');
   };
   switch (type_) {
-    case Type::kNull: out += "null"; break;
-    case Type::kBool: out += bits_.b ? "true" : "false"; break;
-    case Type::kInt: str_append(out, bits_.i); break;
-    case Type::kUint: str_append(out, bits_.u); break;
-    case Type::kDouble: append_number(out, bits_.d); break;
-    case Type::kFloat: append_number(out, static_cast<float>(bits_.d)); break;
-    case Type::kString: append_json_string(out, string_); break;
+    case Type::kNull:
+      out += "null";
+      break;
+    case Type::kBool:
+      out += bits_.b ? "true" : "false";
+      break;
+    case Type::kInt:
+      str_append(out, bits_.i);
+      break;
+    case Type::kUint:
+      str_append(out, bits_.u);
+      break;
+    case Type::kDouble:
+      append_number(out, bits_.d);
+      break;
+    case Type::kFloat:
+      append_number(out, static_cast<float>(bits_.d));
+      break;
+    case Type::kString:
+      append_json_string(out, string_);
+      break;
     case Type::kArray: {
       out += '[';
       for (size_t i = 0; i < array_.size(); ++i) {

@@ -1,6 +1,7 @@
-// JSON as a value, and the one adapter to the library that parses it (nlohmann/json, its SAX interface: no
-// recursion, whatever the nesting). Objects keep their order. Numbers keep whether they were integers, and
-// floats made from F32 are written with the fewest digits that read back as the same F32.
+// JSON as a value, and the one adapter to the library that parses it (nlohmann/json, its SAX
+// interface: no recursion, whatever the nesting). Objects keep their order. Numbers keep whether
+// they were integers, and floats made from F32 are written with the fewest digits that read back as
+// the same F32.
 #pragma once
 
 #include <cstdint>
@@ -21,21 +22,31 @@ struct JsonLimits {
 
 class Json {
  public:
-  enum class Type : uint8_t { kNull, kBool, kInt, kUint, kDouble, kFloat, kString, kArray, kObject };
+  enum class Type : uint8_t {
+    kNull,
+    kBool,
+    kInt,
+    kUint,
+    kDouble,
+    kFloat,
+    kString,
+    kArray,
+    kObject
+  };
   using Array = std::vector<Json>;
   using Member = std::pair<std::string, Json>;
   using Object = std::vector<Member>;
 
-  Json() = default;  // null
-  Json(std::nullptr_t) {}                                        // NOLINT: implicit by design, all of these
-  Json(bool value) : type_(Type::kBool) { bits_.b = value; }     // NOLINT
-  Json(int value) : type_(Type::kInt) { bits_.i = value; }       // NOLINT
-  Json(int64_t value) : type_(Type::kInt) { bits_.i = value; }   // NOLINT
-  Json(uint64_t value);                                          // NOLINT: kUint only beyond int64
-  Json(double value) : type_(Type::kDouble) { bits_.d = value; } // NOLINT
-  Json(float value) : type_(Type::kFloat) { bits_.d = double{value}; }  // NOLINT
-  Json(const char* value) : Json(std::string(value)) {}          // NOLINT
-  Json(std::string_view value) : Json(std::string(value)) {}     // NOLINT
+  Json() = default;        // null
+  Json(std::nullptr_t) {}  // NOLINT: implicit by design, all of these
+  Json(bool value) : type_(Type::kBool) { bits_.b = value; }      // NOLINT
+  Json(int value) : type_(Type::kInt) { bits_.i = value; }        // NOLINT
+  Json(int64_t value) : type_(Type::kInt) { bits_.i = value; }    // NOLINT
+  Json(uint64_t value);                                           // NOLINT: kUint only beyond int64
+  Json(double value) : type_(Type::kDouble) { bits_.d = value; }  // NOLINT
+  Json(float value) : type_(Type::kFloat) { bits_.d = double{value}; }          // NOLINT
+  Json(const char* value) : Json(std::string(value)) {}                         // NOLINT
+  Json(std::string_view value) : Json(std::string(value)) {}                    // NOLINT
   Json(std::string value) : type_(Type::kString), string_(std::move(value)) {}  // NOLINT
   Json(Array value) : type_(Type::kArray), array_(std::move(value)) {}          // NOLINT
   Json(Object value) : type_(Type::kObject), object_(std::move(value)) {}       // NOLINT
@@ -50,14 +61,15 @@ class Json {
   bool is_string() const { return type_ == Type::kString; }
   bool is_array() const { return type_ == Type::kArray; }
   bool is_object() const { return type_ == Type::kObject; }
-  // "null", "a boolean", "an integer", "a number", "a string", "an array", "an object": for messages.
+  // "null", "a boolean", "an integer", "a number", "a string", "an array", "an object": for
+  // messages.
   std::string_view type_name() const;
 
   // The caller has checked the type.
   bool as_bool() const { return bits_.b; }
   int64_t as_int() const { return bits_.i; }
   uint64_t as_uint() const { return bits_.u; }  // of a kUint, which is beyond int64_t
-  double as_double() const;  // of any number
+  double as_double() const;                     // of any number
   const std::string& as_string() const { return string_; }
   std::string& as_string() { return string_; }
   const Array& as_array() const { return array_; }
@@ -71,7 +83,8 @@ class Json {
   void set(std::string_view key, Json value);
   void push_back(Json value) { array_.push_back(std::move(value)); }
 
-  // One line without blanks after , and :. Text that is not UTF-8 gets U+FFFD; NaN and infinities become null.
+  // One line without blanks after , and :. Text that is not UTF-8 gets U+FFFD; NaN and infinities
+  // become null.
   std::string dump() const;
   // Two blanks a level, as people read it.
   std::string dump_pretty() const;

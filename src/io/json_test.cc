@@ -27,14 +27,17 @@ TEST(Json, FloatsReadBackAsTheSameF32) {
 }
 
 TEST(Json, BadTextIsAnErrorThatSaysWhere) {
-  for (const char* text : {"", "{", "[1,]", "{\"a\":1} x", "\"\xff\"", "\"\\ud800\"", "1e400", "NaN", "{\"a\":1,\"a\":2}"}) {
+  for (const char* text : {"", "{", "[1,]", "{\"a\":1} x", "\"\xff\"", "\"\\ud800\"", "1e400",
+                           "NaN", "{\"a\":1,\"a\":2}"}) {
     EXPECT_FALSE(parse_json(text).ok()) << text;
   }
   EXPECT_NE(parse_json("[1,]").error().message.find("byte"), std::string::npos);
   EXPECT_FALSE(parse_json(std::string(100000, '[')).ok());
 }
 
-TEST(Json, TextThatIsNotUtf8IsReplacedWhenWritten) { EXPECT_EQ(Json("a\xff").dump(), "\"a\xef\xbf\xbd\""); }
+TEST(Json, TextThatIsNotUtf8IsReplacedWhenWritten) {
+  EXPECT_EQ(Json("a\xff").dump(), "\"a\xef\xbf\xbd\"");
+}
 
 }  // namespace
 }  // namespace fathom

@@ -1,6 +1,7 @@
 // The files of a model, wherever they are: a folder as published (also one of symbolic links, as a
-// hub's cache is made), a model inside the program, or one that was made in memory. Names are plain file names: a '/', "..", or
-// NUL in one is refused, so that an index cannot reach outside the folder.
+// hub's cache is made), a model inside the program, or one that was made in memory. Names are plain
+// file names: a '/', "..", or NUL in one is refused, so that an index cannot reach outside the
+// folder.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
-// Which instruction set the kernels use. Chosen once when the program starts and passed down in Compute;
-// results are the same bytes within one set (docs/numerics.md), so every result that claims bytes names it.
-// avx512 means F, BW, DQ, VL, VBMI, VNNI and BF16 together; a CPU that lacks one runs avx2 (AVX2, FMA, F16C).
+// Which instruction set the kernels use. Chosen once when the program starts and passed down in
+// Compute; results are the same bytes within one set (docs/numerics.md), so every result that
+// claims bytes names it. avx512 means F, BW, DQ, VL, VBMI, VNNI and BF16 together; a CPU that lacks
+// one runs avx2 (AVX2, FMA, F16C).
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ enum class Isa : uint8_t { kRef, kAvx2, kAvx512 };
 std::string_view isa_name(Isa isa);  // "ref", "avx2", "avx512"
 // What this CPU and this build have, kRef first, the fastest last.
 const std::vector<Isa>& available_isas();
-// "auto" is the fastest available, or what the environment variable FATHOM_ISA names; a set that this machine
-// lacks is an error that says which it has.
+// "auto" is the fastest available, or what the environment variable FATHOM_ISA names; a set that
+// this machine lacks is an error that says which it has.
 Result<Isa> select_isa(std::string_view name);
 
 // What a kernel family needs besides its arguments.

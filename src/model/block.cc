@@ -1,11 +1,12 @@
-// One layer of the model: pre-norm residual blocks (spec §2), and the two shared pieces below them, projections and the
-// SwiGLU MLP of the dense layers and the shared expert.
+// One layer of the model: pre-norm residual blocks (spec §2), and the two shared pieces below them,
+// projections and the SwiGLU MLP of the dense layers and the shared expert.
 #include "kernels/elementwise.h"
 #include "model/step.h"
 
 namespace fathom {
 
-void project(Step& step, const float* x, int64_t ldx, int64_t k, std::initializer_list<Projection> projections) {
+void project(Step& step, const float* x, int64_t ldx, int64_t k,
+             std::initializer_list<Projection> projections) {
   Workspace& ws = step.ws;
   constexpr size_t kMaxJobs = 4;
   FATHOM_DCHECK(projections.size() <= kMaxJobs, projections.size(), " projections");
@@ -15,8 +16,10 @@ void project(Step& step, const float* x, int64_t ldx, int64_t k, std::initialize
   for (const Projection* p = projections.begin(); p != end; ++p) {
     const InputFormat format = input_format(step.activations, p->weight.dtype);
     if (n_jobs == 0) ws.input.prepare(step.compute, x, ldx, step.n_rows, k, format);
-    jobs[n_jobs++] = {.weight = &p->weight, .rows = nullptr, .n_rows = step.n_rows, .y = p->y, .ldy = p->ldy};
-    // Layers of one input that take another format (an unquantised one among FP8 ones) are their own region.
+    jobs[n_jobs++] = {
+        .weight = &p->weight, .rows = nullptr, .n_rows = step.n_rows, .y = p->y, .ldy = p->ldy};
+    // Layers of one input that take another format (an unquantised one among FP8 ones) are their
+    // own region.
     const bool last = p + 1 == end || input_format(step.activations, p[1].weight.dtype) != format;
     if (!last) continue;
     linear(step.compute, ws.input, std::span<const LinearJob>(jobs.data(), n_jobs));
@@ -54,12 +57,13 @@ void decoder_layer(Step& step, const LayerWeights& w, int64_t layer, float* x) {
   float* const h = step.ws.normed.data();
   float* const out = step.ws.out.data();
 
-  rms_norm(step.compute, x, hidden_size, w.input_layernorm.data(), eps, h, hidden_size, step.n_rows, hidden_size);
+  rms_norm(step.compute, x, hidden_size, w.input_layernorm.data(), eps, h, hidden_size, step.n_rows,
+           hidden_size);
   mla(step, w.self_attn, layer, h, out);
   add_in_place(step.compute, x, out, step.n_rows * hidden_size);
 
-  rms_norm(step.compute, x, hidden_size, w.post_attention_layernorm.data(), eps, h, hidden_size, step.n_rows,
-           hidden_size);
+  rms_norm(step.compute, x, hidden_size, w.post_attention_layernorm.data(), eps, h, hidden_size,
+           step.n_rows, hidden_size);
   if (w.is_moe) {
     moe(step, w.moe, layer, h, out);
   } else {

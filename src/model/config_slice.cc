@@ -9,10 +9,12 @@ namespace fathom {
 
 namespace {
 
-constexpr int64_t kLayersMax = 100'000;  // beyond any config's; parse_model_config() has its own limit
+constexpr int64_t kLayersMax =
+    100'000;  // beyond any config's; parse_model_config() has its own limit
 
 void remove(Json& object, std::string_view key) {
-  std::erase_if(object.as_object(), [&](const Json::Member& member) { return member.first == key; });
+  std::erase_if(object.as_object(),
+                [&](const Json::Member& member) { return member.first == key; });
 }
 
 Json published_quantization() {
@@ -41,7 +43,8 @@ Result<std::string> slice_config(std::string_view json_text, const std::string& 
                                  const ConfigSlice& slice) {
   auto config = parse_json(json_text);
   if (!config.ok()) return invalid_error(display_name, " is ", config.error().message);
-  if (!config->is_object()) return invalid_error(display_name, " is ", config->type_name(), ", expected an object");
+  if (!config->is_object())
+    return invalid_error(display_name, " is ", config->type_name(), ", expected an object");
   if (slice.layers) {
     config->set("num_hidden_layers", slice.layers->n_dense + slice.layers->n_moe);
     config->set("first_k_dense_replace", slice.layers->n_dense);
@@ -63,13 +66,15 @@ Result<std::string> slice_config(std::string_view json_text, const std::string& 
   }
   // What is not FP8 is BF16 (transformers 5 calls the field dtype).
   if (config->find("dtype") != nullptr) config->set("dtype", "bfloat16");
-  if (config->find("dtype") == nullptr || config->find("torch_dtype") != nullptr) config->set("torch_dtype", "bfloat16");
+  if (config->find("dtype") == nullptr || config->find("torch_dtype") != nullptr)
+    config->set("torch_dtype", "bfloat16");
   return config->dump_pretty() + "\n";
 }
 
 Result<ConfigSlice::Layers> parse_layers(std::string_view text) {
   const auto fail = [&] {
-    return usage_error("--layers is '", text, "', expected DENSE+MOE, as in 1+2 for one dense and two MoE layers");
+    return usage_error("--layers is '", text,
+                       "', expected DENSE+MOE, as in 1+2 for one dense and two MoE layers");
   };
   const char* const end = text.data() + text.size();
   ConfigSlice::Layers layers;
@@ -77,7 +82,9 @@ Result<ConfigSlice::Layers> parse_layers(std::string_view text) {
   if (dense.ec != std::errc() || dense.ptr == end || *dense.ptr != '+') return fail();
   const auto moe = std::from_chars(dense.ptr + 1, end, layers.n_moe);
   if (moe.ec != std::errc() || moe.ptr != end) return fail();
-  if (layers.n_dense < 0 || layers.n_moe < 0 || layers.n_dense > kLayersMax || layers.n_moe > kLayersMax) return fail();
+  if (layers.n_dense < 0 || layers.n_moe < 0 || layers.n_dense > kLayersMax ||
+      layers.n_moe > kLayersMax)
+    return fail();
   if (layers.n_dense + layers.n_moe == 0) return fail();
   return layers;
 }

@@ -1,4 +1,5 @@
-// Goal: a slice changes what it names and nothing else, and the result is a config that the model takes.
+// Goal: a slice changes what it names and nothing else, and the result is a config that the model
+// takes.
 #include "model/config_slice.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +27,8 @@ ModelConfig sliced(const std::string& name, const ConfigSlice& slice) {
 
 TEST(ConfigSlice, TakesLayersVocabularyAndWeights) {
   const ModelConfig config =
-      sliced("v3.json", {.layers = ConfigSlice::Layers{1, 2}, .vocab_size = 32768, .mtp = false, .fp8 = true});
+      sliced("v3.json",
+             {.layers = ConfigSlice::Layers{1, 2}, .vocab_size = 32768, .mtp = false, .fp8 = true});
   EXPECT_EQ(config.num_hidden_layers, 3);
   EXPECT_EQ(config.first_k_dense_replace, 1);
   EXPECT_EQ(config.num_nextn_predict_layers, 0);
@@ -42,7 +44,8 @@ TEST(ConfigSlice, MtpAndFp8OnlyWhereAskedFor) {
   EXPECT_EQ(bf16.num_nextn_predict_layers, 1);
   EXPECT_FALSE(bf16.quantization_config.has_value());
   EXPECT_EQ(bf16.num_hidden_layers, 61);
-  const ModelConfig lite = sliced("v2-lite.json", {.mtp = true, .fp8 = true});  // neither stands in the file
+  const ModelConfig lite =
+      sliced("v2-lite.json", {.mtp = true, .fp8 = true});  // neither stands in the file
   EXPECT_EQ(lite.num_nextn_predict_layers, 1);
   EXPECT_TRUE(lite.quantization_config.has_value());
   EXPECT_EQ(sliced("v3.1.json", {.fp8 = true}).quantization_config->ue8m0,
@@ -57,12 +60,14 @@ TEST(ConfigSlice, TokenIdsStayWithinTheVocabulary) {
 }
 
 TEST(ConfigSlice, KeepsWhatItDoesNotKnow) {
-  const auto text = slice_config(R"({"x": [1, {"y": null}], "layer_types": [1], "dtype": "float32"})", "c",
-                                 {.layers = ConfigSlice::Layers{2, 1}});
+  const auto text =
+      slice_config(R"({"x": [1, {"y": null}], "layer_types": [1], "dtype": "float32"})", "c",
+                   {.layers = ConfigSlice::Layers{2, 1}});
   ASSERT_TRUE(text.ok());
-  EXPECT_EQ(parse_json(*text)->dump(),
-            R"({"x":[1,{"y":null}],"dtype":"bfloat16","num_hidden_layers":3,"first_k_dense_replace":2,)"
-            R"("num_nextn_predict_layers":0})");
+  EXPECT_EQ(
+      parse_json(*text)->dump(),
+      R"({"x":[1,{"y":null}],"dtype":"bfloat16","num_hidden_layers":3,"first_k_dense_replace":2,)"
+      R"("num_nextn_predict_layers":0})");
   EXPECT_FALSE(slice_config("[]", "c", {}).ok());
   EXPECT_FALSE(slice_config("{", "c", {}).ok());
 }
@@ -71,8 +76,8 @@ TEST(ConfigSlice, LayersAreTwoNumbers) {
   EXPECT_EQ(parse_layers("1+2")->n_dense, 1);
   EXPECT_EQ(parse_layers("1+2")->n_moe, 2);
   EXPECT_EQ(parse_layers("0+1")->n_dense, 0);
-  for (const char* wrong : {"", "1", "1+", "+1", "1+1x", "-1+2", "1+-2", "0+0", "1 + 1", "999999999+1",
-                            "99999999999999999999+1"}) {
+  for (const char* wrong : {"", "1", "1+", "+1", "1+1x", "-1+2", "1+-2", "0+0", "1 + 1",
+                            "999999999+1", "99999999999999999999+1"}) {
     const auto layers = parse_layers(wrong);
     ASSERT_FALSE(layers.ok()) << wrong;
     EXPECT_EQ(layers.error().code, ErrorCode::kUsage);

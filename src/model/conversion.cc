@@ -262,7 +262,8 @@ std::string input_identity(const ModelFiles& files, const std::string& name) {
                  int64_t{info.st_mtim.tv_nsec});
 }
 
-// The values are looked at as they pass through, so that memory stays bounded: no pass over the files before.
+// The values are looked at as they pass through, so that memory stays bounded: no pass over the
+// files before.
 Result<CheckedTensors> check_input(const ModelConfig& config, const Checkpoint& checkpoint) {
   return check_tensors(config, checkpoint, {.verify_weights = false, .verify_bytes_max = 0});
 }

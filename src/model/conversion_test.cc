@@ -51,7 +51,8 @@ TEST(Conversion, WritesFilesIndexAndTexts) {
   put_file(in / "tokenizer.json", "t");
   ConversionPlan plan = plan_of_three();
   plan.copies = {"tokenizer.json"};
-  const auto result = run_conversion(plan, folder(in.path()), out / "o", {.verify = true, .go_on = nullptr});
+  const auto result =
+      run_conversion(plan, folder(in.path()), out / "o", {.verify = true, .go_on = nullptr});
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(result->n_files, 3);
   EXPECT_EQ(result->n_files_before, 0);

@@ -1,7 +1,8 @@
-// DeepSeekMoE (report §2.1.2, spec §2.6): the shared expert sees every token, the routed experts those that chose
-// them. Tokens are gathered by expert, so that each chosen expert's weights are read once a step and no others at all;
-// nothing is dropped, whatever the load. A token's result: shared expert, then its experts in ascending id, each by one
-// fma with its weight (docs/numerics.md 4).
+// DeepSeekMoE (report §2.1.2, spec §2.6): the shared expert sees every token, the routed experts
+// those that chose them. Tokens are gathered by expert, so that each chosen expert's weights are
+// read once a step and no others at all; nothing is dropped, whatever the load. A token's result:
+// shared expert, then its experts in ascending id, each by one fma with its weight
+// (docs/numerics.md 4).
 #include <algorithm>
 
 #include "kernels/elementwise.h"
@@ -18,13 +19,15 @@ void choose_experts(Step& step, const MoeWeights& w, int64_t layer, const float*
   const int64_t n_experts = config.n_routed_experts;
   const int64_t top_k = config.num_experts_per_tok;
   // The router takes F32 in every mode.
-  ws.input.prepare(step.compute, h, config.hidden_size, step.n_rows, config.hidden_size, InputFormat::kF32);
+  ws.input.prepare(step.compute, h, config.hidden_size, step.n_rows, config.hidden_size,
+                   InputFormat::kF32);
   linear(step.compute, ws.input, w.gate, ws.router_logits.data(), n_experts);
   const RouterConfig router = router_config(config);
-  const float* bias = w.e_score_correction_bias.empty() ? nullptr : w.e_score_correction_bias.data();
+  const float* bias =
+      w.e_score_correction_bias.empty() ? nullptr : w.e_score_correction_bias.data();
   step.compute.pool->parallel_for(step.n_rows, [&](int64_t row, int) {
-    route(step.compute.isa, router, &ws.router_logits[row * n_experts], bias, &ws.expert_ids[row * top_k],
-          &ws.expert_weights[row * top_k]);
+    route(step.compute.isa, router, &ws.router_logits[row * n_experts], bias,
+          &ws.expert_ids[row * top_k], &ws.expert_weights[row * top_k]);
   });
   if (step.observer != nullptr) {
     step.observer->on_router(layer, ws.expert_ids.data(), ws.expert_weights.data(), step.n_rows);
@@ -49,7 +52,8 @@ void gather_by_expert(Step& step) {
   ws.expert_begin[0] = 0;
 }
 
-// expert_out [slots, hidden_size] of the routed experts, and out [n_rows, hidden_size] of the shared one.
+// expert_out [slots, hidden_size] of the routed experts, and out [n_rows, hidden_size] of the
+// shared one.
 void run_experts(Step& step, const MoeWeights& w, const float* h, float* out) {
   const ModelConfig& config = step.config;
   Workspace& ws = step.ws;
@@ -75,8 +79,10 @@ void run_experts(Step& step, const MoeWeights& w, const float* h, float* out) {
   }
   const InputFormat in = input_format(step.activations, w.experts[0].gate_proj.dtype);
   const MlpWeights& shared = w.shared_experts;
-  // The shared expert joins the routed ones' region where it takes the same input, as it does in every published file.
-  const bool together = !shared.gate_proj.empty() && input_format(step.activations, shared.gate_proj.dtype) == in;
+  // The shared expert joins the routed ones' region where it takes the same input, as it does in
+  // every published file.
+  const bool together =
+      !shared.gate_proj.empty() && input_format(step.activations, shared.gate_proj.dtype) == in;
   if (together) {
     ws.glu_jobs[n_jobs] = {.gate = &shared.gate_proj,
                            .up = &shared.up_proj,
@@ -86,10 +92,12 @@ void run_experts(Step& step, const MoeWeights& w, const float* h, float* out) {
                            .ldh = shared.gate_proj.n};
   }
   ws.input.prepare(step.compute, h, config.hidden_size, step.n_rows, config.hidden_size, in);
-  linear_glu(step.compute, ws.input, {ws.glu_jobs.data(), static_cast<size_t>(n_jobs + (together ? 1 : 0))});
+  linear_glu(step.compute, ws.input,
+             {ws.glu_jobs.data(), static_cast<size_t>(n_jobs + (together ? 1 : 0))});
   const InputFormat mid = input_format(step.activations, w.experts[0].down_proj.dtype);
   ws.expert_input.prepare(step.compute, ws.expert_h.data(), width, n_slots, width, mid);
-  linear(step.compute, ws.expert_input, std::span<const LinearJob>(ws.linear_jobs.data(), static_cast<size_t>(n_jobs)));
+  linear(step.compute, ws.expert_input,
+         std::span<const LinearJob>(ws.linear_jobs.data(), static_cast<size_t>(n_jobs)));
   if (shared.gate_proj.empty()) {
     std::fill_n(out, step.n_rows * config.hidden_size, 0.0f);
   } else if (together) {
@@ -114,7 +122,8 @@ void combine(Step& step, float* out) {
       }
       previous = ws.slot_of[row * top_k + next];
       axpy_row(step.compute.isa, ws.expert_weights[row * top_k + next],
-               &ws.expert_out[int64_t{previous} * hidden_size], out + row * hidden_size, hidden_size);
+               &ws.expert_out[int64_t{previous} * hidden_size], out + row * hidden_size,
+               hidden_size);
     }
   });
 }

@@ -40,7 +40,8 @@ std::string_view part_of(std::string_view name) {
 std::string_view instance_of(std::string_view name) {
   constexpr std::string_view kExperts = ".mlp.experts.";
   const size_t experts = name.find(kExperts);
-  if (experts != std::string_view::npos) return name.substr(0, name.find('.', experts + kExperts.size()));
+  if (experts != std::string_view::npos)
+    return name.substr(0, name.find('.', experts + kExperts.size()));
   constexpr std::string_view kLayers = "model.layers.";
   return name.starts_with(kLayers) ? name.substr(0, name.find('.', kLayers.size())) : name;
 }
@@ -72,10 +73,13 @@ class Counter {
   void add(const ExpectedTensor& tensor, bool mtp) {
     const std::string_view part = part_of(tensor.name);
     const std::string_view instance = instance_of(tensor.name);
-    const auto same = [&](const ParameterItem& item) { return item.mtp == mtp && item.name == part; };
+    const auto same = [&](const ParameterItem& item) {
+      return item.mtp == mtp && item.name == part;
+    };
     auto item = std::find_if(out_.items.begin(), out_.items.end(), same);
     if (item == out_.items.end()) {
-      out_.items.push_back({.name = std::string(part), .terms = {}, .mtp = mtp, .copy = tensor.optional});
+      out_.items.push_back(
+          {.name = std::string(part), .terms = {}, .mtp = mtp, .copy = tensor.optional});
       first_.emplace_back(instance);
       last_.emplace_back();
       item = out_.items.end() - 1;
@@ -126,14 +130,16 @@ Dtype unquantised_dtype(const ModelConfig& config, WeightPrecision precision) {
 ParameterCount count_parameters(const ModelConfig& config) { return Counter(config).count(); }
 
 std::vector<TensorSpec> stored_tensors(const ModelConfig& config, WeightPrecision precision) {
-  const bool fp8 = precision == WeightPrecision::kFp8 ||
-                   (precision == WeightPrecision::kAsConfigured && config.quantization_config.has_value());
+  const bool fp8 =
+      precision == WeightPrecision::kFp8 ||
+      (precision == WeightPrecision::kAsConfigured && config.quantization_config.has_value());
   const Dtype rest = unquantised_dtype(config, precision);
   std::vector<TensorSpec> out;
   for (ExpectedTensor& tensor : expected_tensors(config)) {
     if (tensor.name == "lm_head.weight" && config.tie_word_embeddings) continue;
     if (tensor.quantised && fp8) {
-      const std::vector<int64_t> grid = {ceil_div(tensor.shape[0], 128), ceil_div(tensor.shape[1], 128)};
+      const std::vector<int64_t> grid = {ceil_div(tensor.shape[0], 128),
+                                         ceil_div(tensor.shape[1], 128)};
       std::string scale = scale_name(tensor.name);
       out.push_back({std::move(tensor.name), Dtype::kF8E4M3, std::move(tensor.shape)});
       out.push_back({std::move(scale), Dtype::kF32, grid});
@@ -167,10 +173,15 @@ int64_t kv_bytes_per_token(const ModelConfig& config, KvDtype dtype) {
   // As KvLayout::row_bytes(): values, the scales of FP8 latents, rounded up to a multiple of 4.
   int64_t row = 0;
   switch (dtype) {
-    case KvDtype::kF32: row = config.kv_row_size() * 4; break;
-    case KvDtype::kBf16: row = config.kv_row_size() * 2; break;
+    case KvDtype::kF32:
+      row = config.kv_row_size() * 4;
+      break;
+    case KvDtype::kBf16:
+      row = config.kv_row_size() * 2;
+      break;
     case KvDtype::kFp8:
-      row = config.kv_lora_rank + ceil_div(config.kv_lora_rank, 128) * 4 + config.qk_rope_head_dim * 2;
+      row = config.kv_lora_rank + ceil_div(config.kv_lora_rank, 128) * 4 +
+            config.qk_rope_head_dim * 2;
       break;
   }
   return round_up(row, 4) * config.num_hidden_layers;

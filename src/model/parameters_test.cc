@@ -1,6 +1,6 @@
 // Goal: the parameter arithmetic gives the published figures, and its items add up to them.
-// Method: configs of published models (testdata/configs), figures of spec §1.2-1.4 and, for parts, formulas
-// written out here.
+// Method: configs of published models (testdata/configs), figures of spec §1.2-1.4 and, for parts,
+// formulas written out here.
 #include "model/parameters.h"
 
 #include <gtest/gtest.h>
@@ -109,7 +109,8 @@ TEST(Parameters, BytesInEachPrecision) {
   const ParameterCount count = count_parameters(config);
   const int64_t parameters = count.total + count.mtp_stored;
   const int64_t biases = 59 * 256;  // F32 in all of them
-  EXPECT_EQ(count_bytes(stored_tensors(config, WeightPrecision::kBf16)).total, 2 * parameters + 2 * biases);
+  EXPECT_EQ(count_bytes(stored_tensors(config, WeightPrecision::kBf16)).total,
+            2 * parameters + 2 * biases);
   EXPECT_EQ(count_bytes(stored_tensors(config, WeightPrecision::kF32)).total, 4 * parameters);
   const std::vector<TensorSpec> stored = stored_tensors(config, WeightPrecision::kAsConfigured);
   EXPECT_EQ(stored.size(), 91'991u);

@@ -29,7 +29,8 @@ uint64_t key_of(uint64_t seed, std::string_view name) {
   return key;
 }
 
-// The normal distribution as its 256 equally likely values: a random byte picks one. The largest is kNormalMax.
+// The normal distribution as its 256 equally likely values: a random byte picks one. The largest is
+// kNormalMax.
 constexpr double kNormalMax = 2.886;
 std::array<double, 256> normal_quantiles() {
   std::array<double, 256> out;
@@ -53,8 +54,8 @@ struct Distribution {
 
 bool is_scale(std::string_view name) { return name.ends_with("_scale_inv"); }
 
-// Norms near one, biases that move a few choices, embeddings of unit size, and matrices that keep the size of what
-// they are given (so router logits are of unit size, and affinities differ).
+// Norms near one, biases that move a few choices, embeddings of unit size, and matrices that keep
+// the size of what they are given (so router logits are of unit size, and affinities differ).
 Distribution distribution_of(const TensorSpec& spec) {
   if (spec.name.ends_with("e_score_correction_bias")) return {0, 0.01};
   if (spec.shape.size() == 1) return {1, 0.1};
@@ -98,7 +99,8 @@ void fill_codes(const Plan& plan, int64_t begin, int64_t end, Code* out) {
   for (int64_t i = begin; i < end; i += 8) {
     uint64_t bits = mix64(plan.key + static_cast<uint64_t>(i / 8));
     const int64_t n = std::min<int64_t>(8, end - i);
-    for (int64_t j = 0; j < n; ++j, bits >>= 8) out[i + j] = static_cast<Code>(plan.codes[bits & 0xff]);
+    for (int64_t j = 0; j < n; ++j, bits >>= 8)
+      out[i + j] = static_cast<Code>(plan.codes[bits & 0xff]);
   }
 }
 
@@ -113,13 +115,15 @@ void fill(const Plan& plan, int64_t begin, int64_t end, std::byte* data) {
   }
 }
 
-// The scales of a weight: what gives its values the deviation of its distribution, times 0.75 to 1.25 from block to
-// block. Powers of two where the config asks for them.
-void fill_scales(const TensorSpec& scale, const TensorSpec& weight, bool ue8m0, uint64_t seed, float* out) {
+// The scales of a weight: what gives its values the deviation of its distribution, times 0.75
+// to 1.25 from block to block. Powers of two where the config asks for them.
+void fill_scales(const TensorSpec& scale, const TensorSpec& weight, bool ue8m0, uint64_t seed,
+                 float* out) {
   const uint64_t key = key_of(seed, scale.name);
   const double base = distribution_of(weight).deviation / (448 / kNormalMax);
   for (int64_t i = 0; i < scale.shape[0] * scale.shape[1]; ++i) {
-    const double uniform = static_cast<double>(mix64(key + static_cast<uint64_t>(i)) >> 40) * 0x1p-24;
+    const double uniform =
+        static_cast<double>(mix64(key + static_cast<uint64_t>(i)) >> 40) * 0x1p-24;
     const double value = base * (0.75 + 0.5 * uniform);
     out[i] = static_cast<float>(ue8m0 ? std::exp2(std::rint(std::log2(value))) : value);
   }
@@ -127,7 +131,8 @@ void fill_scales(const TensorSpec& scale, const TensorSpec& weight, bool ue8m0, 
 
 struct Mapping {
   explicit Mapping(int64_t size) : bytes(static_cast<size_t>(size)) {
-    void* const p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const p =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     data = p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
   }
   ~Mapping() {
@@ -150,19 +155,22 @@ int64_t elements(const TensorSpec& spec) {
 std::vector<TensorSpec> random_tensors(const ModelConfig& config) {
   std::vector<TensorSpec> tensors = stored_tensors(config, WeightPrecision::kAsConfigured);
   std::erase_if(tensors, [](const TensorSpec& spec) {
-    return spec.name.starts_with("model.layers.") && (spec.name.ends_with(".embed_tokens.weight") ||
-                                                      spec.name.ends_with(".shared_head.head.weight"));
+    return spec.name.starts_with("model.layers.") &&
+           (spec.name.ends_with(".embed_tokens.weight") ||
+            spec.name.ends_with(".shared_head.head.weight"));
   });
   return tensors;
 }
 
-Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::string& name, const RandomOptions& options,
-                                     Pool& pool) {
+Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::string& name,
+                                     const RandomOptions& options, Pool& pool) {
   const std::vector<TensorSpec> specs = random_tensors(config);
   int64_t total = 0;
-  for (const TensorSpec& spec : specs) total += round_up(elements(spec) * dtype_size(spec.dtype), kBufferAlignment);
+  for (const TensorSpec& spec : specs)
+    total += round_up(elements(spec) * dtype_size(spec.dtype), kBufferAlignment);
   auto memory = std::make_shared<Mapping>(total);
-  if (memory->data == nullptr) return io_error(str_cat("cannot get ", total, " bytes of memory for ", name));
+  if (memory->data == nullptr)
+    return io_error(str_cat("cannot get ", total, " bytes of memory for ", name));
 
   const std::array<double, 256> normal = normal_quantiles();
   const bool ue8m0 = config.quantization_config && config.quantization_config->ue8m0;
@@ -173,7 +181,8 @@ Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::strin
     std::byte* const data = memory->data + offset;
     const int64_t n = elements(spec);
     if (is_scale(spec.name)) {
-      FATHOM_CHECK(previous != nullptr && spec.name == previous->name + "_scale_inv" && spec.dtype == Dtype::kF32,
+      FATHOM_CHECK(previous != nullptr && spec.name == previous->name + "_scale_inv" &&
+                       spec.dtype == Dtype::kF32,
                    spec.name);
       fill_scales(spec, *previous, ue8m0, options.seed, reinterpret_cast<float*>(data));
     } else {

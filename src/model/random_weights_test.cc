@@ -1,5 +1,5 @@
-// Goal: random weights are a checkpoint like a published one: the loader takes them, values are sane, bytes do not
-// depend on threads, and a folder written from them holds the same bytes.
+// Goal: random weights are a checkpoint like a published one: the loader takes them, values are
+// sane, bytes do not depend on threads, and a folder written from them holds the same bytes.
 #include "model/random_weights.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,8 @@ ModelConfig tiny(std::string_view text) { return *parse_model_config(text, "tiny
 
 Checkpoint make(const ModelConfig& config, int n_threads = 1, uint64_t seed = 1) {
   Pool pool(n_threads);
-  auto checkpoint = random_checkpoint(config, "random weights", {.seed = seed, .progress = {}}, pool);
+  auto checkpoint =
+      random_checkpoint(config, "random weights", {.seed = seed, .progress = {}}, pool);
   EXPECT_TRUE(checkpoint.ok());
   return std::move(checkpoint).value();
 }
@@ -32,8 +33,11 @@ bool same_bytes(const Checkpoint& a, const Checkpoint& b) {
   if (a.tensors().size() != b.tensors().size()) return false;
   for (const CheckpointTensor& entry : a.tensors()) {
     const Tensor* other = b.find(entry.name);
-    if (other == nullptr || other->dtype != entry.tensor.dtype || other->shape != entry.tensor.shape) return false;
-    if (std::memcmp(other->data, entry.tensor.data, static_cast<size_t>(entry.tensor.bytes())) != 0) return false;
+    if (other == nullptr || other->dtype != entry.tensor.dtype ||
+        other->shape != entry.tensor.shape)
+      return false;
+    if (std::memcmp(other->data, entry.tensor.data, static_cast<size_t>(entry.tensor.bytes())) != 0)
+      return false;
   }
   return true;
 }
@@ -41,7 +45,8 @@ bool same_bytes(const Checkpoint& a, const Checkpoint& b) {
 TEST(RandomWeights, TheLoaderTakesThem) {
   for (const std::string_view text : {kTinyConfig, kTinyFp8Config}) {
     const ModelConfig config = tiny(text);
-    const auto weights = load_weights(config, std::make_shared<const Checkpoint>(make(config)), {.verify_weights = true});
+    const auto weights = load_weights(config, std::make_shared<const Checkpoint>(make(config)),
+                                      {.verify_weights = true});
     ASSERT_TRUE(weights.ok()) << weights.error().message;
     EXPECT_EQ(static_cast<int64_t>(weights->mtp.size()), config.num_nextn_predict_layers);
     EXPECT_EQ(weights->layers[1].moe.experts[0].up_proj.dtype,
@@ -49,8 +54,9 @@ TEST(RandomWeights, TheLoaderTakesThem) {
   }
 }
 
-// Of a matrix with k columns: mean 0 and deviation 1/sqrt(k). 256 rows and more give some 30,000 samples, so that both
-// are within five standard errors of 0.6 %; block scales add their own spread of about 1 %.
+// Of a matrix with k columns: mean 0 and deviation 1/sqrt(k). 256 rows and more give some 30,000
+// samples, so that both are within five standard errors of 0.6 %; block scales add their own spread
+// of about 1 %.
 TEST(RandomWeights, MatricesKeepTheSizeOfWhatTheyAreGiven) {
   ModelConfig config = tiny(kTinyFp8Config);
   config.vocab_size = 1000;

@@ -12,15 +12,18 @@ std::vector<double> rope_inv_freq(const ModelConfig& config) {
   const int64_t dim = config.qk_rope_head_dim;
   std::vector<double> inv_freq(static_cast<size_t>(dim / 2));
   for (int64_t j = 0; j < dim / 2; ++j) {
-    inv_freq[j] = pow_f64(config.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(dim));
+    inv_freq[j] =
+        pow_f64(config.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(dim));
   }
   if (!config.rope_scaling) return inv_freq;
 
-  // YaRN: high frequencies stay, low ones are divided by the factor, a ramp between the two corrections.
+  // YaRN: high frequencies stay, low ones are divided by the factor, a ramp between the two
+  // corrections.
   const RopeScaling& yarn = *config.rope_scaling;
   const auto correction = [&](double rotations) {
     return static_cast<double>(dim) *
-           log_f64(static_cast<double>(yarn.original_max_position_embeddings) / (rotations * 2.0 * std::numbers::pi)) /
+           log_f64(static_cast<double>(yarn.original_max_position_embeddings) /
+                   (rotations * 2.0 * std::numbers::pi)) /
            (2.0 * log_f64(config.rope_theta));
   };
   const double low = std::max(std::floor(correction(yarn.beta_fast)), 0.0);
@@ -33,7 +36,9 @@ std::vector<double> rope_inv_freq(const ModelConfig& config) {
   return inv_freq;
 }
 
-double yarn_mscale(double scale, double a) { return scale > 1.0 ? 0.1 * a * log_f64(scale) + 1.0 : 1.0; }
+double yarn_mscale(double scale, double a) {
+  return scale > 1.0 ? 0.1 * a * log_f64(scale) + 1.0 : 1.0;
+}
 
 float softmax_scale(const ModelConfig& config) {
   double scale = 1.0 / std::sqrt(static_cast<double>(config.qk_head_dim()));
@@ -50,7 +55,8 @@ RopeTable::RopeTable(const ModelConfig& config, int64_t n_positions)
   double magnitude = 1.0;
   if (config.rope_scaling) {
     const RopeScaling& yarn = *config.rope_scaling;
-    magnitude = yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
+    magnitude =
+        yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
   }
   for (int64_t position = 0; position < n_positions; ++position) {
     for (int64_t j = 0; j < half_; ++j) {

@@ -1,4 +1,5 @@
-// Rotary position embedding with YaRN (spec §2.4): the table of angles and the two factors it brings.
+// Rotary position embedding with YaRN (spec §2.4): the table of angles and the two factors it
+// brings.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,9 @@ double yarn_mscale(double scale, double a);
 // qk_head_dim^-1/2, times m(factor, mscale_all_dim)^2 with YaRN.
 float softmax_scale(const ModelConfig& config);
 
-// cos and sin of every position of the context, computed once in double and rounded once to F32; both multiplied by
-// m(factor, mscale) / m(factor, mscale_all_dim), which is 1 for the published models.
+// cos and sin of every position of the context, computed once in double and rounded once to F32;
+// both multiplied by m(factor, mscale) / m(factor, mscale_all_dim), which is 1 for the published
+// models.
 class RopeTable {
  public:
   RopeTable() = default;

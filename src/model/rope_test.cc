@@ -1,4 +1,5 @@
-// Goal: YaRN's frequencies and factors are those of the published models (check values of spec §2.4).
+// Goal: YaRN's frequencies and factors are those of the published models (check values of spec
+// §2.4).
 #include "model/rope.h"
 
 #include <gtest/gtest.h>
@@ -24,10 +25,17 @@ ModelConfig published() {
 
 TEST(Rope, YarnFrequencies) {
   const auto f = rope_inv_freq(published());
-  const std::pair<int, double> expected[] = {{0, 1},           {1, 0.749894209},  {10, 0.0562341325},   {11, 0.0390069266},
-                                             {12, 0.0268793601}, {16, 0.0055},    {22, 1.77827941e-4},  {23, 3.33380358e-5},
+  const std::pair<int, double> expected[] = {{0, 1},
+                                             {1, 0.749894209},
+                                             {10, 0.0562341325},
+                                             {11, 0.0390069266},
+                                             {12, 0.0268793601},
+                                             {16, 0.0055},
+                                             {22, 1.77827941e-4},
+                                             {23, 3.33380358e-5},
                                              {31, 3.33380358e-6}};
-  for (const auto& [j, value] : expected) EXPECT_NEAR(f[static_cast<size_t>(j)], value, value * 2e-9) << j;
+  for (const auto& [j, value] : expected)
+    EXPECT_NEAR(f[static_cast<size_t>(j)], value, value * 2e-9) << j;
 }
 
 TEST(Rope, SoftmaxScaleHasMscaleTwice) {
@@ -47,8 +55,10 @@ TEST(Rope, TableHoldsCosAndSinOfTheAngle) {
   for (int64_t position : {0, 1, 77, 4999}) {
     for (size_t j = 0; j < f.size(); ++j) {
       const float angle = static_cast<float>(position) * static_cast<float>(f[j]);
-      EXPECT_EQ(table.cos(position)[j], static_cast<float>(std::cos(double{angle}))) << position << ' ' << j;
-      EXPECT_EQ(table.sin(position)[j], static_cast<float>(std::sin(double{angle}))) << position << ' ' << j;
+      EXPECT_EQ(table.cos(position)[j], static_cast<float>(std::cos(double{angle})))
+          << position << ' ' << j;
+      EXPECT_EQ(table.sin(position)[j], static_cast<float>(std::sin(double{angle})))
+          << position << ' ' << j;
     }
   }
 }

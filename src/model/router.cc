@@ -31,11 +31,14 @@ float group_score(const RouterConfig& config, const float* scores, int64_t size)
 void limit_groups(const RouterConfig& config, float* scores) {
   const int64_t size = config.n_routed_experts / config.n_group;
   std::array<float, kMaxExperts> group_scores;
-  for (int64_t g = 0; g < config.n_group; ++g) group_scores[g] = group_score(config, scores + g * size, size);
+  for (int64_t g = 0; g < config.n_group; ++g)
+    group_scores[g] = group_score(config, scores + g * size, size);
   for (int64_t g = 0; g < config.n_group; ++g) {
     int64_t better = 0;
     for (int64_t other = 0; other < config.n_group; ++other) {
-      if (group_scores[other] > group_scores[g] || (group_scores[other] == group_scores[g] && other < g)) ++better;
+      if (group_scores[other] > group_scores[g] ||
+          (group_scores[other] == group_scores[g] && other < g))
+        ++better;
     }
     // Minus infinity, not zero: biased scores may be negative (spec §2.5).
     if (better >= config.topk_group) std::fill_n(scores + g * size, size, kMasked);
@@ -55,18 +58,24 @@ RouterConfig router_config(const ModelConfig& config) {
           .routed_scaling_factor = static_cast<float>(config.routed_scaling_factor)};
 }
 
-void route(Isa isa, const RouterConfig& config, float* logits, const float* bias, int32_t* indices, float* weights) {
+void route(Isa isa, const RouterConfig& config, float* logits, const float* bias, int32_t* indices,
+           float* weights) {
   const int64_t n = config.n_routed_experts;
   float* const affinity = logits;
   switch (config.scoring_func) {
-    case ScoringFunc::kSigmoid: sigmoid_row(isa, logits, affinity, n); break;
-    case ScoringFunc::kSoftmax: softmax_row(isa, logits, affinity, n); break;
+    case ScoringFunc::kSigmoid:
+      sigmoid_row(isa, logits, affinity, n);
+      break;
+    case ScoringFunc::kSoftmax:
+      softmax_row(isa, logits, affinity, n);
+      break;
   }
 
   // The correction bias only chooses experts; the weights come from the plain affinity.
   std::array<float, kMaxExperts> scores;
   for (int64_t i = 0; i < n; ++i) scores[i] = bias == nullptr ? affinity[i] : affinity[i] + bias[i];
-  if (config.topk_method != TopkMethod::kGreedy && config.n_group > 1) limit_groups(config, scores.data());
+  if (config.topk_method != TopkMethod::kGreedy && config.n_group > 1)
+    limit_groups(config, scores.data());
 
   float sum = 0;
   for (int64_t k = 0; k < config.num_experts_per_tok; ++k) {

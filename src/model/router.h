@@ -1,5 +1,5 @@
-// The router of DeepSeekMoE (spec §2.5; report §2.1.2, auxiliary-loss-free balancing): which experts a token takes,
-// and with what weights.
+// The router of DeepSeekMoE (spec §2.5; report §2.1.2, auxiliary-loss-free balancing): which
+// experts a token takes, and with what weights.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,13 @@ struct RouterConfig {
 };
 RouterConfig router_config(const ModelConfig& config);
 
-inline constexpr int64_t kMaxExperts = 4096;  // bounds the router's scratch; the published models have at most 384
+inline constexpr int64_t kMaxExperts =
+    4096;  // bounds the router's scratch; the published models have at most 384
 
-// One token. logits [n_routed_experts], overwritten by the affinities; bias [n_routed_experts] or null.
-// indices, weights [num_experts_per_tok], by falling (biased) score, ties to the lower id; weights include
-// routed_scaling_factor.
-void route(Isa isa, const RouterConfig& config, float* logits, const float* bias, int32_t* indices, float* weights);
+// One token. logits [n_routed_experts], overwritten by the affinities; bias [n_routed_experts] or
+// null. indices, weights [num_experts_per_tok], by falling (biased) score, ties to the lower id;
+// weights include routed_scaling_factor.
+void route(Isa isa, const RouterConfig& config, float* logits, const float* bias, int32_t* indices,
+           float* weights);
 
 }  // namespace fathom

@@ -1,4 +1,5 @@
-// Goal: each rule of the router holds, and a router without it would fail here. Method: small cases worked out by hand.
+// Goal: each rule of the router holds, and a router without it would fail here. Method: small cases
+// worked out by hand.
 #include "model/router.h"
 
 #include <gtest/gtest.h>
@@ -16,11 +17,13 @@ struct Chosen {
   std::vector<float> weights;
 };
 
-Chosen run(const RouterConfig& config, std::vector<float> logits, const std::vector<float>& bias = {}) {
+Chosen run(const RouterConfig& config, std::vector<float> logits,
+           const std::vector<float>& bias = {}) {
   Chosen chosen;
   chosen.indices.resize(static_cast<size_t>(config.num_experts_per_tok));
   chosen.weights.resize(static_cast<size_t>(config.num_experts_per_tok));
-  route(Isa::kRef, config, logits.data(), bias.empty() ? nullptr : bias.data(), chosen.indices.data(), chosen.weights.data());
+  route(Isa::kRef, config, logits.data(), bias.empty() ? nullptr : bias.data(),
+        chosen.indices.data(), chosen.weights.data());
   return chosen;
 }
 
@@ -36,7 +39,8 @@ RouterConfig v3(int64_t n, int64_t k, int64_t groups, int64_t kept) {
 }
 
 TEST(Router, TheBiasChoosesButDoesNotWeigh) {
-  const auto chosen = run(v3(4, 2, 1, 1), {logit(0.9f), logit(0.8f), logit(0.1f), logit(0.3f)}, {0, 0, 1.0f, 0});
+  const auto chosen =
+      run(v3(4, 2, 1, 1), {logit(0.9f), logit(0.8f), logit(0.1f), logit(0.3f)}, {0, 0, 1.0f, 0});
   EXPECT_EQ(chosen.indices, (std::vector<int32_t>{2, 0}));  // biased 1.1 before 0.9
   EXPECT_NEAR(chosen.weights[0], 2.5 * 0.1 / 1.0, 1e-6);
   EXPECT_NEAR(chosen.weights[1], 2.5 * 0.9 / 1.0, 1e-6);

@@ -24,18 +24,22 @@ struct Step {
   ForwardObserver* observer;
 };
 
-// y = x w^T for one or two layers that read the same rows (in one parallel region where they take the same format).
+// y = x w^T for one or two layers that read the same rows (in one parallel region where they take
+// the same format).
 struct Projection {
   const LinearWeight& weight;
   float* y;
   int64_t ldy;
 };
-void project(Step& step, const float* x, int64_t ldx, int64_t k, std::initializer_list<Projection> projections);
+void project(Step& step, const float* x, int64_t ldx, int64_t k,
+             std::initializer_list<Projection> projections);
 
-// The residual blocks of one layer, x [n_rows, hidden_size] in place. layer counts the MTP modules too.
+// The residual blocks of one layer, x [n_rows, hidden_size] in place. layer counts the MTP modules
+// too.
 void decoder_layer(Step& step, const LayerWeights& weights, int64_t layer, float* x);
 
-// out = Attn(h), both [n_rows, hidden_size]; writes the rows' latents into the caches first (model/mla.cc).
+// out = Attn(h), both [n_rows, hidden_size]; writes the rows' latents into the caches first
+// (model/mla.cc).
 void mla(Step& step, const AttentionWeights& weights, int64_t layer, const float* h, float* out);
 
 // out = W_down(silu(W_gate h) * (W_up h)) (spec §2.6; model/block.cc).

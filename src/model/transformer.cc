@@ -9,11 +9,13 @@
 namespace fathom {
 
 KvLayout kv_layout(const ModelConfig& config, KvDtype dtype) {
-  return {.dtype = dtype, .kv_lora_rank = config.kv_lora_rank, .qk_rope_head_dim = config.qk_rope_head_dim};
+  return {.dtype = dtype,
+          .kv_lora_rank = config.kv_lora_rank,
+          .qk_rope_head_dim = config.qk_rope_head_dim};
 }
 
-Transformer::Transformer(const ModelConfig& config, const ModelWeights& weights, const ModelOptions& options,
-                         Compute compute)
+Transformer::Transformer(const ModelConfig& config, const ModelWeights& weights,
+                         const ModelOptions& options, Compute compute)
     : config_(config),
       weights_(weights),
       options_(options),
@@ -29,8 +31,8 @@ Transformer::Transformer(const ModelConfig& config, const ModelWeights& weights,
       ws_(config, kv_layout_, options.limits, compute.pool->n_threads()) {}
 
 void Transformer::begin(const Batch& batch) {
-  FATHOM_CHECK(static_cast<int64_t>(batch.sequences.size()) <= options_.limits.max_sequences, batch.sequences.size(),
-               " sequences");
+  FATHOM_CHECK(static_cast<int64_t>(batch.sequences.size()) <= options_.limits.max_sequences,
+               batch.sequences.size(), " sequences");
   int64_t row = 0;
   for (size_t s = 0; s < batch.sequences.size(); ++s) {
     const BatchSequence& sequence = batch.sequences[s];
@@ -39,7 +41,8 @@ void Transformer::begin(const Batch& batch) {
       ws_.row_position[row] = sequence.first_position + static_cast<int64_t>(i);
       ws_.row_sequence[row] = static_cast<int32_t>(s);
     }
-    FATHOM_CHECK(sequence.first_position + static_cast<int64_t>(sequence.tokens.size()) <= rope_.n_positions(),
+    FATHOM_CHECK(sequence.first_position + static_cast<int64_t>(sequence.tokens.size()) <=
+                     rope_.n_positions(),
                  "first_position ", sequence.first_position);
   }
 }
@@ -58,21 +61,24 @@ void Transformer::embed(const Batch& batch, float* x) {
 const float* Transformer::forward(const Batch& batch, ForwardObserver* observer) {
   begin(batch);
   const int64_t n_rows = batch.n_rows();
-  Step step{config_,    compute_, options_.activations, attention_shape_, kv_layout_, rope_, batch, n_rows, ws_,
-            observer};
+  Step step{
+      config_, compute_, options_.activations, attention_shape_, kv_layout_, rope_, batch, n_rows,
+      ws_,     observer};
   float* const x = ws_.x.data();
   embed(batch, x);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     decoder_layer(step, weights_.layers[static_cast<size_t>(layer)], layer, x);
     if (observer != nullptr) observer->on_layer(layer, x, n_rows);
   }
-  rms_norm(compute_, x, config_.hidden_size, weights_.norm.data(), static_cast<float>(config_.rms_norm_eps),
-           ws_.hidden.data(), config_.hidden_size, n_rows, config_.hidden_size);
+  rms_norm(compute_, x, config_.hidden_size, weights_.norm.data(),
+           static_cast<float>(config_.rms_norm_eps), ws_.hidden.data(), config_.hidden_size, n_rows,
+           config_.hidden_size);
   return ws_.hidden.data();
 }
 
-// h' = eh_proj [enorm(embedding); hnorm(hidden)], one decoder layer, shared_head.norm (report §2.2; the released weights
-// take the embedding first, the report's formula writes the hidden state first).
+// h' = eh_proj [enorm(embedding); hnorm(hidden)], one decoder layer, shared_head.norm (report §2.2;
+// the released weights take the embedding first, the report's formula writes the hidden state
+// first).
 const float* Transformer::mtp_forward(int64_t module, const Batch& batch, const float* hidden,
                                       ForwardObserver* observer) {
   FATHOM_CHECK(module < n_mtp_modules(), "module ", module);
@@ -81,19 +87,21 @@ const float* Transformer::mtp_forward(int64_t module, const Batch& batch, const 
   const int64_t n_rows = batch.n_rows();
   const int64_t hidden_size = config_.hidden_size;
   const float eps = static_cast<float>(config_.rms_norm_eps);
-  Step step{config_,    compute_, options_.activations, attention_shape_, kv_layout_, rope_, batch, n_rows, ws_,
-            observer};
+  Step step{
+      config_, compute_, options_.activations, attention_shape_, kv_layout_, rope_, batch, n_rows,
+      ws_,     observer};
   float* const x = ws_.x.data();
   float* const concat = ws_.concat.data();
   embed(batch, x);
-  rms_norm(compute_, x, hidden_size, w.enorm.data(), eps, concat, 2 * hidden_size, n_rows, hidden_size);
-  rms_norm(compute_, hidden, hidden_size, w.hnorm.data(), eps, concat + hidden_size, 2 * hidden_size, n_rows,
+  rms_norm(compute_, x, hidden_size, w.enorm.data(), eps, concat, 2 * hidden_size, n_rows,
            hidden_size);
+  rms_norm(compute_, hidden, hidden_size, w.hnorm.data(), eps, concat + hidden_size,
+           2 * hidden_size, n_rows, hidden_size);
   project(step, concat, 2 * hidden_size, 2 * hidden_size, {{w.eh_proj, x, hidden_size}});
   decoder_layer(step, w.layer, config_.num_hidden_layers + module, x);
   if (observer != nullptr) observer->on_layer(config_.num_hidden_layers + module, x, n_rows);
-  rms_norm(compute_, x, hidden_size, w.shared_head_norm.data(), eps, ws_.hidden.data(), hidden_size, n_rows,
-           hidden_size);
+  rms_norm(compute_, x, hidden_size, w.shared_head_norm.data(), eps, ws_.hidden.data(), hidden_size,
+           n_rows, hidden_size);
   return ws_.hidden.data();
 }
 
@@ -101,7 +109,8 @@ void Transformer::logits(const float* hidden, std::span<const int32_t> rows, flo
   const int64_t n = static_cast<int64_t>(rows.size());
   FATHOM_CHECK(n <= options_.limits.max_logit_rows, "logits of ", n, " rows");
   for (int64_t i = 0; i < n; ++i) {
-    std::memcpy(&ws_.head_in[i * config_.hidden_size], hidden + int64_t{rows[i]} * config_.hidden_size,
+    std::memcpy(&ws_.head_in[i * config_.hidden_size],
+                hidden + int64_t{rows[i]} * config_.hidden_size,
                 static_cast<size_t>(config_.hidden_size) * sizeof(float));
   }
   ws_.input.prepare(compute_, ws_.head_in.data(), config_.hidden_size, n, config_.hidden_size,

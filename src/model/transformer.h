@@ -1,8 +1,9 @@
-// The model: DeepSeek-V3 and its family, from token ids to logits (spec §2; report §2). One forward pass takes a batch
-// of pieces of sequences and leaves the hidden states; logits are computed for the rows that are asked for. The MTP
-// modules stand beside it (spec §2.7).
+// The model: DeepSeek-V3 and its family, from token ids to logits (spec §2; report §2). One forward
+// pass takes a batch of pieces of sequences and leaves the hidden states; logits are computed for
+// the rows that are asked for. The MTP modules stand beside it (spec §2.7).
 //
-// Not thread-safe: one pass at a time (the passes are parallel inside). Allocates nothing after construction.
+// Not thread-safe: one pass at a time (the passes are parallel inside). Allocates nothing after
+// construction.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,10 @@ struct ModelOptions {
 
 class Transformer {
  public:
-  // config and weights stay valid and unchanged; limits.max_context <= config.max_position_embeddings.
-  Transformer(const ModelConfig& config, const ModelWeights& weights, const ModelOptions& options, Compute compute);
+  // config and weights stay valid and unchanged; limits.max_context <=
+  // config.max_position_embeddings.
+  Transformer(const ModelConfig& config, const ModelWeights& weights, const ModelOptions& options,
+              Compute compute);
 
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
@@ -36,18 +39,19 @@ class Transformer {
   int64_t n_kv_layers() const { return config_.num_hidden_layers + n_mtp_modules(); }
   int64_t n_mtp_modules() const { return static_cast<int64_t>(weights_.mtp.size()); }
 
-  // Main model over the batch. Returns the hidden states after model.norm, [n_rows, hidden_size], valid until the next
-  // pass.
+  // Main model over the batch. Returns the hidden states after model.norm, [n_rows, hidden_size],
+  // valid until the next pass.
   const float* forward(const Batch& batch, ForwardObserver* observer = nullptr);
 
-  // MTP module k: row i of the batch is the pair (hidden state of position p, token of position p + 1), its position is
-  // p. hidden [n_rows, hidden_size]: after model.norm (k = 0), or what module k - 1 returned; may be what forward()
-  // returned. Returns the states after shared_head.norm, whose logits predict the token of position p + k + 2.
+  // MTP module k: row i of the batch is the pair (hidden state of position p, token of position p +
+  // 1), its position is p. hidden [n_rows, hidden_size]: after model.norm (k = 0), or what module k
+  // - 1 returned; may be what forward() returned. Returns the states after shared_head.norm, whose
+  // logits predict the token of position p + k + 2.
   const float* mtp_forward(int64_t module, const Batch& batch, const float* hidden,
                            ForwardObserver* observer = nullptr);
 
-  // logits [rows.size(), vocab_size] = lm_head of the given rows of a result of forward() or mtp_forward().
-  // rows.size() <= limits.max_logit_rows.
+  // logits [rows.size(), vocab_size] = lm_head of the given rows of a result of forward() or
+  // mtp_forward(). rows.size() <= limits.max_logit_rows.
   void logits(const float* hidden, std::span<const int32_t> rows, float* logits);
 
  private:

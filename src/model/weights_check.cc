@@ -199,7 +199,8 @@ std::string scale_name(const std::string& weight_name) { return weight_name + "_
 
 Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint,
                                      const LoadOptions& options) {
-  const bool verify = options.verify_weights || checkpoint.total_bytes() <= options.verify_bytes_max;
+  const bool verify =
+      options.verify_weights || checkpoint.total_bytes() <= options.verify_bytes_max;
   return Checker(config, checkpoint, verify).run();
 }
 

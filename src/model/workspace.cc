@@ -6,21 +6,23 @@ namespace fathom {
 
 namespace {
 struct Widths {
-  int64_t slots;     // expert rows of a step
-  int64_t mlp;       // widest dense or shared MLP
-  int64_t input;     // widest input of a layer outside the MLPs
+  int64_t slots;  // expert rows of a step
+  int64_t mlp;    // widest dense or shared MLP
+  int64_t input;  // widest input of a layer outside the MLPs
 };
 Widths widths(const ModelConfig& config, const WorkspaceLimits& limits) {
   const bool has_moe = config.n_routed_experts > 0;
-  return {.slots = has_moe ? limits.max_rows * config.num_experts_per_tok : 0,
-          .mlp = std::max(config.first_k_dense_replace > 0 || !has_moe ? config.intermediate_size : 0,
-                          config.n_shared_experts * config.moe_intermediate_size),
-          .input = std::max({config.hidden_size * (config.num_nextn_predict_layers > 0 ? 2 : 1), config.q_lora_rank,
-                             config.num_attention_heads * config.v_head_dim})};
+  return {
+      .slots = has_moe ? limits.max_rows * config.num_experts_per_tok : 0,
+      .mlp = std::max(config.first_k_dense_replace > 0 || !has_moe ? config.intermediate_size : 0,
+                      config.n_shared_experts * config.moe_intermediate_size),
+      .input = std::max({config.hidden_size * (config.num_nextn_predict_layers > 0 ? 2 : 1),
+                         config.q_lora_rank, config.num_attention_heads * config.v_head_dim})};
 }
 }  // namespace
 
-Workspace::Workspace(const ModelConfig& config, const KvLayout& kv, const WorkspaceLimits& limits_in, int n_threads)
+Workspace::Workspace(const ModelConfig& config, const KvLayout& kv,
+                     const WorkspaceLimits& limits_in, int n_threads)
     : limits(limits_in) {
   const Widths width = widths(config, limits);
   const int64_t rows = limits.max_rows;
@@ -68,12 +70,13 @@ int64_t Workspace::bytes(const ModelConfig& config, const WorkspaceLimits& limit
   const Widths width = widths(config, limits);
   const int64_t rows = limits.max_rows;
   const int64_t heads = config.num_attention_heads;
-  const int64_t floats =
-      rows * (4 * config.hidden_size + config.q_lora_rank + heads * (config.qk_head_dim() + config.v_head_dim) +
-              config.kv_lora_rank + config.qk_rope_head_dim + config.n_routed_experts + 2 * width.mlp +
-              2 * config.hidden_size) +
-      width.slots * (5 + 2 * config.moe_intermediate_size + config.hidden_size) +
-      limits.max_logit_rows * config.hidden_size + std::max(rows, limits.max_logit_rows) * width.input;
+  const int64_t floats = rows * (4 * config.hidden_size + config.q_lora_rank +
+                                 heads * (config.qk_head_dim() + config.v_head_dim) +
+                                 config.kv_lora_rank + config.qk_rope_head_dim +
+                                 config.n_routed_experts + 2 * width.mlp + 2 * config.hidden_size) +
+                         width.slots * (5 + 2 * config.moe_intermediate_size + config.hidden_size) +
+                         limits.max_logit_rows * config.hidden_size +
+                         std::max(rows, limits.max_logit_rows) * width.input;
   return floats * static_cast<int64_t>(sizeof(float));
 }
 

@@ -19,7 +19,8 @@
 namespace fathom {
 
 namespace {
-// About 50 us on current cores: longer than the gap between two regions of a step, shorter than a person notices.
+// About 50 us on current cores: longer than the gap between two regions of a step, shorter than a
+// person notices.
 constexpr int kSpins = 4000;
 
 inline void pause_briefly() {
@@ -39,8 +40,8 @@ Pool::Pool(int n_threads) : n_threads_(n_threads) {
   } catch (const std::system_error&) {
     // Results are the same with any number of threads.
     n_threads_ = static_cast<int>(threads_.size()) + 1;
-    log(LogLevel::kWarning, str_cat("this process may start no more than ", n_threads_, " of ", n_threads,
-                                    " threads; it goes on with these (ulimit -u, -v)"));
+    log(LogLevel::kWarning, str_cat("this process may start no more than ", n_threads_, " of ",
+                                    n_threads, " threads; it goes on with these (ulimit -u, -v)"));
   }
 }
 
@@ -78,7 +79,8 @@ void Pool::parallel_for(int64_t n_tasks, TaskFunction function) {
   }
   if (wake) wake_.notify_all();
   run_tasks(function, n_tasks, 0);
-  // A worker that was given no processor holds the region up: after a while, let the scheduler run it.
+  // A worker that was given no processor holds the region up: after a while, let the scheduler run
+  // it.
   for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
     if (spins < kSpins) {
       pause_briefly();
@@ -91,7 +93,8 @@ void Pool::parallel_for(int64_t n_tasks, TaskFunction function) {
 void Pool::work(int thread) {
   uint64_t seen = 0;
   while (true) {
-    for (int spins = 0; generation_.load(std::memory_order_acquire) == seen && spins < kSpins; ++spins) {
+    for (int spins = 0; generation_.load(std::memory_order_acquire) == seen && spins < kSpins;
+         ++spins) {
       pause_briefly();
     }
     if (generation_.load(std::memory_order_acquire) == seen) {

@@ -1,6 +1,7 @@
-// A pool of threads for the kernels of one step. parallel_for hands out task numbers; which thread takes
-// which task is free, so results must not depend on it: every kernel's result is a function of the task
-// alone (docs/numerics.md). Workers spin for a moment between the many short regions of a step, then sleep.
+// A pool of threads for the kernels of one step. parallel_for hands out task numbers; which thread
+// takes which task is free, so results must not depend on it: every kernel's result is a function
+// of the task alone (docs/numerics.md). Workers spin for a moment between the many short regions of
+// a step, then sleep.
 #pragma once
 
 #include <atomic>
@@ -30,8 +31,8 @@ class TaskFunction {
 
 class Pool {
  public:
-  // n_threads >= 1, the calling thread included: 1 starts no thread at all. Where the system grants fewer, it is
-  // these (with a warning).
+  // n_threads >= 1, the calling thread included: 1 starts no thread at all. Where the system grants
+  // fewer, it is these (with a warning).
   explicit Pool(int n_threads);
   ~Pool();
   Pool(const Pool&) = delete;
@@ -39,8 +40,9 @@ class Pool {
 
   int n_threads() const { return n_threads_; }
 
-  // Calls function(task, thread) for every task in [0, n_tasks), thread in [0, n_threads); returns when all are
-  // done. What tasks wrote is visible to the caller then. Not reentrant: one caller at a time, never from a task.
+  // Calls function(task, thread) for every task in [0, n_tasks), thread in [0, n_threads); returns
+  // when all are done. What tasks wrote is visible to the caller then. Not reentrant: one caller at
+  // a time, never from a task.
   void parallel_for(int64_t n_tasks, TaskFunction function);
 
  private:

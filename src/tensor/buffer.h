@@ -1,5 +1,5 @@
-// Owned memory for tensors: aligned to 64 bytes (a cache line, an AVX-512 register), never initialised
-// element by element, movable, not copyable. Zero-filled.
+// Owned memory for tensors: aligned to 64 bytes (a cache line, an AVX-512 register), never
+// initialised element by element, movable, not copyable. Zero-filled.
 #pragma once
 
 #include <cstdint>

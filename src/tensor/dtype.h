@@ -7,7 +7,20 @@
 
 namespace fathom {
 
-enum class Dtype : uint8_t { kF32, kF16, kBF16, kF8E4M3, kF8E8M0, kF64, kI64, kI32, kI16, kI8, kU8, kBool };
+enum class Dtype : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kF8E4M3,
+  kF8E8M0,
+  kF64,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool
+};
 
 // Bytes of one element.
 int64_t dtype_size(Dtype dtype);

@@ -24,7 +24,8 @@ F16 f32_to_f16(float value) {
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // rounds to 65536 or more: infinity
   if (magnitude < 0x38800000u) {
-    // Below 2^-14 the result is a multiple of 2^-24: adding 0.5 aligns the float's last bit with it.
+    // Below 2^-14 the result is a multiple of 2^-24: adding 0.5 aligns the float's last bit with
+    // it.
     const float aligned = std::bit_cast<float>(magnitude) + 0.5f;
     return sign | static_cast<F16>(std::bit_cast<uint32_t>(aligned) - 0x3f000000u);
   }
@@ -36,7 +37,8 @@ float e4m3_to_f32(E4M3 bits) {
   const uint32_t sign = uint32_t{bits & 0x80u} << 24;
   const uint32_t magnitude = bits & 0x7fu;
   if (magnitude == 0x7f) return std::bit_cast<float>(sign | 0x7fc00000u);
-  // Exponent and mantissa land in the float's fields; the product moves the bias and makes subnormals exact.
+  // Exponent and mantissa land in the float's fields; the product moves the bias and makes
+  // subnormals exact.
   const float scaled = std::bit_cast<float>(magnitude << 20) * 0x1p120f;
   return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | sign);
 }
@@ -50,7 +52,8 @@ E4M3 f32_to_e4m3(float value) {
   if (magnitude < 0x3c800000u) {
     // Below 2^-6 the result is a multiple of 2^-9: adding 2^14 aligns the float's last bit with it.
     const float aligned = std::bit_cast<float>(magnitude) + 0x1p14f;
-    return sign | static_cast<E4M3>(std::bit_cast<uint32_t>(aligned) - std::bit_cast<uint32_t>(0x1p14f));
+    return sign |
+           static_cast<E4M3>(std::bit_cast<uint32_t>(aligned) - std::bit_cast<uint32_t>(0x1p14f));
   }
   const uint32_t rounded = magnitude + 0x7ffffu + ((magnitude >> 20) & 1u);
   return sign | static_cast<E4M3>(std::min<uint32_t>((rounded - 0x3c000000u) >> 20, 0x7eu));

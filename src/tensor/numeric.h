@@ -32,8 +32,8 @@ E4M3 f32_to_e4m3(float value);
 // E8M0: 2^(bits - 127); 0xff is NaN.
 float e8m0_to_f32(uint8_t bits);
 
-// The scale of a tile whose largest magnitude is amax (spec §3.2-3.4): max(amax, 1e-4) / 448, or with
-// ue8m0 that rounded up to a power of two.
+// The scale of a tile whose largest magnitude is amax (spec §3.2-3.4): max(amax, 1e-4) / 448, or
+// with ue8m0 that rounded up to a power of two.
 float fp8_scale(float amax, bool ue8m0);
 
 }  // namespace fathom

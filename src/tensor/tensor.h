@@ -1,5 +1,5 @@
-// A tensor as a file holds it: element type, shape, and bytes that someone else owns (a mapped file, an
-// embedded model, a buffer). Row-major, no strides. Nothing here computes.
+// A tensor as a file holds it: element type, shape, and bytes that someone else owns (a mapped
+// file, an embedded model, a buffer). Row-major, no strides. Nothing here computes.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct Tensor {
     return n;
   }
   int64_t bytes() const { return elements() * dtype_size(dtype); }
-  // The elements as T; the caller has checked the dtype. May be unaligned for T where a file says so: readers
-  // of files refuse such offsets.
+  // The elements as T; the caller has checked the dtype. May be unaligned for T where a file says
+  // so: readers of files refuse such offsets.
   template <typename T>
   const T* as() const {
     return static_cast<const T*>(data);

@@ -1,5 +1,6 @@
-// A parsed template: statements and expressions, as the interpreter walks them. Nothing here changes after parsing,
-// so threads may share it. No tree is higher than JinjaLimits::nesting: long chains of + or | are refused by it too.
+// A parsed template: statements and expressions, as the interpreter walks them. Nothing here
+// changes after parsing, so threads may share it. No tree is higher than JinjaLimits::nesting: long
+// chains of + or | are refused by it too.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,17 @@ struct Filter;  // jinja_filters.h
 struct Test;    // jinja_tests.h
 
 enum class ExprKind : uint8_t {
-  kConst,      // value
-  kName,       // name_id
-  kNsRef,      // name_id . text: only as the target of set
-  kTuple,      // children
-  kList,       // children
-  kDict,       // children: key, value, key, value, ...
-  kNot, kNegative, kPositive,  // children[0]
-  kAnd, kOr,   // children[0], children[1]
+  kConst,  // value
+  kName,   // name_id
+  kNsRef,  // name_id . text: only as the target of set
+  kTuple,  // children
+  kList,   // children
+  kDict,   // children: key, value, key, value, ...
+  kNot,
+  kNegative,
+  kPositive,  // children[0]
+  kAnd,
+  kOr,         // children[0], children[1]
   kBinary,     // children[0] op children[1]
   kConcat,     // children, two or more
   kCompare,    // children[0] compare_ops[0] children[1] compare_ops[1] ...
@@ -35,8 +39,25 @@ enum class ExprKind : uint8_t {
   kFilter,     // children[0] | text ( arguments ); no children[0] in a filter block
   kTest,       // children[0] is text ( arguments )
 };
-enum class BinaryOp : uint8_t { kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kModulo, kPower };
-enum class CompareOp : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
+enum class BinaryOp : uint8_t {
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kFloorDivide,
+  kModulo,
+  kPower
+};
+enum class CompareOp : uint8_t {
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kIn,
+  kNotIn
+};
 
 struct Expr;
 using ExprPtr = std::unique_ptr<Expr>;
@@ -68,11 +89,12 @@ struct Statement;
 using Body = std::vector<std::unique_ptr<Statement>>;
 
 enum class StatementKind : uint8_t {
-  kText,         // value: text of the template
-  kOutput,       // exprs
-  kIf,           // exprs: the tests; bodies: one for each, and perhaps one more for else
-  kFor,          // exprs: target, list, and perhaps a condition; bodies: the loop's and perhaps one for else
-  kSet,          // exprs: target, value
+  kText,    // value: text of the template
+  kOutput,  // exprs
+  kIf,      // exprs: the tests; bodies: one for each, and perhaps one more for else
+  kFor,     // exprs: target, list, and perhaps a condition; bodies: the loop's and perhaps one for
+            // else
+  kSet,     // exprs: target, value
   kSetBlock,     // exprs: target, and perhaps a chain of filters; bodies[0]
   kWith,         // exprs: target, value, target, value, ...; bodies[0]
   kMacro,        // macro

@@ -1,8 +1,10 @@
-// What one parse or one rendering of a chat template may use. A template is a program that comes with a
-// model's files, so every way to make it run long or grow large has a limit with a name here.
+// What one parse or one rendering of a chat template may use. A template is a program that comes
+// with a model's files, so every way to make it run long or grow large has a limit with a name
+// here.
 //
-// The budget is sticky: the code that makes text and lists goes on as if nothing had happened (text is cut, not
-// grown), and the interpreter, which looks at failed() after each operation, ends the rendering with reason().
+// The budget is sticky: the code that makes text and lists goes on as if nothing had happened (text
+// is cut, not grown), and the interpreter, which looks at failed() after each operation, ends the
+// rendering with reason().
 #pragma once
 
 #include <cstdint>
@@ -44,13 +46,15 @@ class JinjaBudget {
   // All of these return whether the budget still holds.
   bool step(int64_t n = 1) {
     steps_ += n;
-    if (steps_ > limits_.steps) [[unlikely]] fail_limit("steps", limits_.steps);
+    if (steps_ > limits_.steps) [[unlikely]]
+      fail_limit("steps", limits_.steps);
     return !failed_;
   }
   bool step_bytes(int64_t bytes) { return step(bytes / 64); }
   bool hold(int64_t bytes) {
     held_ += bytes;
-    if (held_ > limits_.memory_bytes) [[unlikely]] fail_limit("bytes of values", limits_.memory_bytes);
+    if (held_ > limits_.memory_bytes) [[unlikely]]
+      fail_limit("bytes of values", limits_.memory_bytes);
     return !failed_;
   }
   void release(int64_t bytes) { held_ -= bytes; }

@@ -16,13 +16,16 @@ const Value* CallArguments::get(size_t position, std::string_view name) const {
   return nullptr;
 }
 
-Status CallArguments::check(std::string_view function, std::initializer_list<std::string_view> names) const {
+Status CallArguments::check(std::string_view function,
+                            std::initializer_list<std::string_view> names) const {
   if (positional.size() > names.size()) {
-    return invalid_error(function, "() takes at most ", names.size(), " arguments, got ", positional.size());
+    return invalid_error(function, "() takes at most ", names.size(), " arguments, got ",
+                         positional.size());
   }
   for (const auto& argument : named) {
     const auto it = std::find(names.begin(), names.end(), argument.first);
-    if (it == names.end()) return invalid_error(function, "() has no argument '", argument.first, "'");
+    if (it == names.end())
+      return invalid_error(function, "() has no argument '", argument.first, "'");
     if (static_cast<size_t>(it - names.begin()) < positional.size()) {
       return invalid_error(function, "() got the argument '", argument.first, "' twice");
     }
@@ -42,11 +45,15 @@ Result<Value> Interpreter::evaluate(const Expr& expr) {
 
 Result<Value> Interpreter::evaluate_node(const Expr& expr) {
   switch (expr.kind) {
-    case ExprKind::kConst: return expr.value;
-    case ExprKind::kName: return evaluate_name(expr);
+    case ExprKind::kConst:
+      return expr.value;
+    case ExprKind::kName:
+      return evaluate_name(expr);
     case ExprKind::kTuple:
-    case ExprKind::kList: return evaluate_sequence(expr);
-    case ExprKind::kDict: return evaluate_dict(expr);
+    case ExprKind::kList:
+      return evaluate_sequence(expr);
+    case ExprKind::kDict:
+      return evaluate_dict(expr);
     case ExprKind::kNot: {
       FATHOM_TRY(const Value value, evaluate(*expr.children[0]));
       return Value::boolean(!truthy(value));
@@ -63,20 +70,29 @@ Result<Value> Interpreter::evaluate_node(const Expr& expr) {
       if (truthy(left) == (expr.kind == ExprKind::kOr)) return left;
       return evaluate(*expr.children[1]);
     }
-    case ExprKind::kBinary: return evaluate_binary(expr);
-    case ExprKind::kConcat: return evaluate_concat(expr);
-    case ExprKind::kCompare: return evaluate_compare(expr);
-    case ExprKind::kCondition: return evaluate_condition(expr);
+    case ExprKind::kBinary:
+      return evaluate_binary(expr);
+    case ExprKind::kConcat:
+      return evaluate_concat(expr);
+    case ExprKind::kCompare:
+      return evaluate_compare(expr);
+    case ExprKind::kCondition:
+      return evaluate_condition(expr);
     case ExprKind::kAttribute: {
       FATHOM_TRY(const Value object, evaluate(*expr.children[0]));
       return attribute(object, expr.text);
     }
-    case ExprKind::kItem: return evaluate_item(expr);
-    case ExprKind::kCall: return evaluate_call(expr);
-    case ExprKind::kFilter: return evaluate_filter(expr, nullptr);
-    case ExprKind::kTest: return evaluate_test(expr);
+    case ExprKind::kItem:
+      return evaluate_item(expr);
+    case ExprKind::kCall:
+      return evaluate_call(expr);
+    case ExprKind::kFilter:
+      return evaluate_filter(expr, nullptr);
+    case ExprKind::kTest:
+      return evaluate_test(expr);
     case ExprKind::kNsRef:
-    case ExprKind::kSlice: break;
+    case ExprKind::kSlice:
+      break;
   }
   return invalid_error("this expression has no value of its own");
 }
@@ -86,7 +102,8 @@ Result<Value> Interpreter::evaluate_name(const Expr& expr) {
     if (const Value* value = scope->find(expr.name_id); value != nullptr) return *value;
     budget().step();
   }
-  return heap_.undefined(str_cat("'", source_.names[static_cast<size_t>(expr.name_id)], "' is undefined"));
+  return heap_.undefined(
+      str_cat("'", source_.names[static_cast<size_t>(expr.name_id)], "' is undefined"));
 }
 
 Result<Value> Interpreter::evaluate_sequence(const Expr& expr) {
@@ -96,7 +113,8 @@ Result<Value> Interpreter::evaluate_sequence(const Expr& expr) {
     FATHOM_TRY(Value item, evaluate(*child));
     items.push_back(std::move(item));
   }
-  return heap_.sequence(expr.kind == ExprKind::kList ? SequenceKind::kList : SequenceKind::kTuple, std::move(items));
+  return heap_.sequence(expr.kind == ExprKind::kList ? SequenceKind::kList : SequenceKind::kTuple,
+                        std::move(items));
 }
 
 Result<Value> Interpreter::evaluate_dict(const Expr& expr) {
@@ -140,7 +158,8 @@ Result<Value> Interpreter::evaluate_concat(const Expr& expr) {
     FATHOM_TRY(Value part, evaluate(*child));
     parts.push_back(std::move(part));
   }
-  const bool markup = std::any_of(parts.begin(), parts.end(), [](const Value& part) { return part.markup; });
+  const bool markup =
+      std::any_of(parts.begin(), parts.end(), [](const Value& part) { return part.markup; });
   TextBuilder out(heap_);
   for (const Value& part : parts) {
     FATHOM_RETURN_IF_ERROR(markup ? append_escaped(out, part) : append_text(out, part));
@@ -234,13 +253,15 @@ Result<Value> Interpreter::evaluate_test(const Expr& expr) {
   return Value::boolean(holds);
 }
 
-Result<Value> Interpreter::apply_filter(std::string_view name, const Value& input, const CallArguments& arguments) {
+Result<Value> Interpreter::apply_filter(std::string_view name, const Value& input,
+                                        const CallArguments& arguments) {
   const Filter* filter = find_filter(name);
   if (filter == nullptr) return invalid_error("there is no filter '", name, "'");
   return filter->apply(*this, input, arguments);
 }
 
-Result<bool> Interpreter::apply_test(std::string_view name, const Value& input, const CallArguments& arguments) {
+Result<bool> Interpreter::apply_test(std::string_view name, const Value& input,
+                                     const CallArguments& arguments) {
   const Test* test = find_test(name);
   if (test == nullptr) return invalid_error("there is no test '", name, "'");
   const size_t n = arguments.positional.size() + arguments.named.size();

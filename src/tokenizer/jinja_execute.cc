@@ -37,7 +37,8 @@ bool Interpreter::uses(std::string_view name) const {
 
 void Interpreter::set_global(std::string_view name, Value value) {
   const auto it = std::find(source_.names.begin(), source_.names.end(), name);
-  if (it != source_.names.end()) scope_->set(static_cast<int32_t>(it - source_.names.begin()), std::move(value));
+  if (it != source_.names.end())
+    scope_->set(static_cast<int32_t>(it - source_.names.begin()), std::move(value));
 }
 
 Result<JinjaText> Interpreter::run() {
@@ -74,27 +75,46 @@ Result<Interpreter::Flow> Interpreter::execute(const Statement& statement) {
   if (!budget().step()) return Error{ErrorCode::kExhausted, budget().reason()};
   Status status;
   switch (statement.kind) {
-    case StatementKind::kText: out_->append(statement.value.text()); break;
-    case StatementKind::kOutput: status = execute_output(statement); break;
-    case StatementKind::kIf: return execute_if(statement);
-    case StatementKind::kFor: return execute_for(statement);
+    case StatementKind::kText:
+      out_->append(statement.value.text());
+      break;
+    case StatementKind::kOutput:
+      status = execute_output(statement);
+      break;
+    case StatementKind::kIf:
+      return execute_if(statement);
+    case StatementKind::kFor:
+      return execute_for(statement);
     case StatementKind::kSet: {
       FATHOM_TRY(Value value, evaluate(*statement.exprs[1]));
       status = assign(*statement.exprs[0], std::move(value));
       break;
     }
-    case StatementKind::kSetBlock: status = execute_set_block(statement); break;
-    case StatementKind::kWith: return execute_with(statement);
-    case StatementKind::kMacro: status = execute_macro(statement); break;
-    case StatementKind::kCallBlock: status = execute_call_block(statement); break;
-    case StatementKind::kFilterBlock: status = execute_filter_block(statement); break;
-    case StatementKind::kScope: return execute_in_scope(statement.bodies[0]);
-    case StatementKind::kBreak: return Flow::kBreak;
-    case StatementKind::kContinue: return Flow::kContinue;
+    case StatementKind::kSetBlock:
+      status = execute_set_block(statement);
+      break;
+    case StatementKind::kWith:
+      return execute_with(statement);
+    case StatementKind::kMacro:
+      status = execute_macro(statement);
+      break;
+    case StatementKind::kCallBlock:
+      status = execute_call_block(statement);
+      break;
+    case StatementKind::kFilterBlock:
+      status = execute_filter_block(statement);
+      break;
+    case StatementKind::kScope:
+      return execute_in_scope(statement.bodies[0]);
+    case StatementKind::kBreak:
+      return Flow::kBreak;
+    case StatementKind::kContinue:
+      return Flow::kContinue;
   }
   FATHOM_RETURN_IF_ERROR(status);
   if (static_cast<int64_t>(out_->size()) > budget().limits().output_bytes) {
-    budget().fail(str_cat("the template writes more than ", budget().limits().output_bytes, " bytes"));
+    budget().fail(
+        str_cat("the template writes more than ", budget().limits().output_bytes, " bytes"));
   }
   if (budget().failed()) return Error{ErrorCode::kExhausted, budget().reason()};
   return Flow::kNext;
@@ -160,7 +180,8 @@ Result<Interpreter::Flow> Interpreter::execute_with(const Statement& statement) 
   }
   auto outer = std::exchange(scope_, inner);
   Status status;
-  for (size_t i = 0; i < values.size() && status.ok(); ++i) status = assign(*statement.exprs[2 * i], values[i]);
+  for (size_t i = 0; i < values.size() && status.ok(); ++i)
+    status = assign(*statement.exprs[2 * i], values[i]);
   Result<Flow> flow = status.ok() ? execute(statement.bodies[0]) : Result<Flow>(status.error());
   scope_ = std::move(outer);
   return flow;
@@ -204,10 +225,13 @@ Status Interpreter::bind_macro_arguments(const MacroData& macro, const CallArgum
   std::vector<Member> others;
   Value caller;
   for (const auto& [name, value] : arguments.named) {
-    const auto it = std::find(definition.parameter_names.begin(), definition.parameter_names.end(), name);
+    const auto it =
+        std::find(definition.parameter_names.begin(), definition.parameter_names.end(), name);
     if (it != definition.parameter_names.end()) {
-      if (static_cast<size_t>(it - definition.parameter_names.begin()) < arguments.positional.size()) {
-        return invalid_error("the macro '", definition.name, "' got the argument '", name, "' twice");
+      if (static_cast<size_t>(it - definition.parameter_names.begin()) <
+          arguments.positional.size()) {
+        return invalid_error("the macro '", definition.name, "' got the argument '", name,
+                             "' twice");
       }
     } else if (name == "caller" && definition.uses_caller) {
       caller = value;
@@ -225,18 +249,21 @@ Status Interpreter::bind_macro_arguments(const MacroData& macro, const CallArgum
     } else if (i >= first_default) {
       FATHOM_TRY(value, evaluate(*definition.defaults[i - first_default]));
     } else {
-      value = heap_.undefined(str_cat("parameter '", definition.parameter_names[i], "' was not provided"));
+      value = heap_.undefined(
+          str_cat("parameter '", definition.parameter_names[i], "' was not provided"));
     }
     scope_->set(definition.parameters[i], std::move(value));
   }
   if (definition.uses_varargs) {
     const size_t used = std::min(n, arguments.positional.size());
-    Values rest(arguments.positional.begin() + static_cast<ptrdiff_t>(used), arguments.positional.end());
+    Values rest(arguments.positional.begin() + static_cast<ptrdiff_t>(used),
+                arguments.positional.end());
     scope_->set(kNameVarargs, heap_.tuple(std::move(rest)));
   }
   if (definition.uses_kwargs) scope_->set(kNameKwargs, heap_.dict(std::move(others)));
-  if (definition.uses_caller && std::find(definition.parameters.begin(), definition.parameters.end(), kNameCaller) ==
-                                    definition.parameters.end()) {
+  if (definition.uses_caller &&
+      std::find(definition.parameters.begin(), definition.parameters.end(), kNameCaller) ==
+          definition.parameters.end()) {
     scope_->set(kNameCaller, std::move(caller));
   }
   return {};
@@ -268,7 +295,8 @@ Status Interpreter::assign(const Expr& target, Value value) {
   }
   if (target.kind == ExprKind::kNsRef) {
     FATHOM_TRY(const Value object, evaluate_name(target));
-    if (!object.is(Kind::kNamespace)) return invalid_error("only a namespace's attributes can be set");
+    if (!object.is(Kind::kNamespace))
+      return invalid_error("only a namespace's attributes can be set");
     auto& members = object.name_space().members;
     for (auto& member : members) {
       if (member.first == target.text) return member.second = std::move(value), Status();
@@ -278,7 +306,8 @@ Status Interpreter::assign(const Expr& target, Value value) {
   }
   FATHOM_TRY(Values items, iterate(heap_, value));
   if (items.size() != target.children.size()) {
-    return invalid_error("expected ", target.children.size(), " values to unpack, got ", items.size());
+    return invalid_error("expected ", target.children.size(), " values to unpack, got ",
+                         items.size());
   }
   for (size_t i = 0; i < items.size(); ++i) {
     FATHOM_RETURN_IF_ERROR(assign(*target.children[i], std::move(items[i])));

@@ -10,7 +10,8 @@ namespace fathom::jinja {
 
 struct Filter {
   std::string_view name;
-  Result<Value> (*apply)(Interpreter& interpreter, const Value& input, const CallArguments& arguments);
+  Result<Value> (*apply)(Interpreter& interpreter, const Value& input,
+                         const CallArguments& arguments);
 };
 
 const Filter* find_filter(std::string_view name);

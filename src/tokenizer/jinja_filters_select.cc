@@ -8,8 +8,9 @@ namespace {
 // The arguments from place n on.
 CallArguments rest_of(const CallArguments& arguments, size_t n) {
   CallArguments out = arguments;
-  out.positional.erase(out.positional.begin(),
-                       out.positional.begin() + static_cast<ptrdiff_t>(std::min(n, out.positional.size())));
+  out.positional.erase(
+      out.positional.begin(),
+      out.positional.begin() + static_cast<ptrdiff_t>(std::min(n, out.positional.size())));
   return out;
 }
 
@@ -19,7 +20,8 @@ Result<Value> map(Interpreter& interpreter, const Value& input, const CallArgume
   const Value* attribute = arguments.positional.empty() ? arguments.get(1, "attribute") : nullptr;
   if (attribute != nullptr) {
     const Value* otherwise = arguments.get(1, "default");
-    if (arguments.named.size() != (otherwise == nullptr ? 1u : 2u)) return invalid_error("map got an unknown argument");
+    if (arguments.named.size() != (otherwise == nullptr ? 1u : 2u))
+      return invalid_error("map got an unknown argument");
     for (const Value& item : items) {
       FATHOM_TRY(Value value, interpreter.dotted_attribute(item, *attribute));
       if (value.is_undefined() && otherwise != nullptr) value = *otherwise;
@@ -45,7 +47,8 @@ Result<Value> select(Interpreter& interpreter, const Value& input, const CallArg
   const Values& given = arguments.positional;
   if (by_attribute && given.empty()) return invalid_error("selectattr needs an attribute");
   const bool has_test = given.size() > kTestAt;
-  if (has_test && !given[kTestAt].is_string()) return invalid_error("the name of a test must be a text");
+  if (has_test && !given[kTestAt].is_string())
+    return invalid_error("the name of a test must be a text");
   const CallArguments rest = rest_of(arguments, kTestAt + 1);
   FATHOM_TRY(const Values items, iterate(interpreter.heap(), input));
   Values out;
@@ -65,8 +68,11 @@ Result<Value> select(Interpreter& interpreter, const Value& input, const CallArg
 }
 
 constexpr Filter kFilters[] = {
-    {"map", map}, {"select", select<true, false>}, {"reject", select<false, false>},
-    {"selectattr", select<true, true>}, {"rejectattr", select<false, true>},
+    {"map", map},
+    {"select", select<true, false>},
+    {"reject", select<false, false>},
+    {"selectattr", select<true, true>},
+    {"rejectattr", select<false, true>},
 };
 
 }  // namespace

@@ -21,8 +21,10 @@ Result<Value> trim(Interpreter& interpreter, const Value& input, const CallArgum
   FATHOM_RETURN_IF_ERROR(arguments.check("trim", {"chars"}));
   FATHOM_TRY(const Value text, to_text(interpreter.heap(), input));
   const Value* chars = arguments.get(0, "chars");
-  if (chars != nullptr && !chars->is_string() && !chars->is_none()) return invalid_error("trim needs a text");
-  const std::string_view view = chars != nullptr && chars->is_string() ? chars->view() : std::string_view();
+  if (chars != nullptr && !chars->is_string() && !chars->is_none())
+    return invalid_error("trim needs a text");
+  const std::string_view view =
+      chars != nullptr && chars->is_string() ? chars->view() : std::string_view();
   const bool has_chars = chars != nullptr && chars->is_string();
   return strip(interpreter.heap(), text.text(), has_chars ? &view : nullptr, true, true);
 }
@@ -37,7 +39,8 @@ Result<Value> escape(Interpreter& interpreter, const Value& input, const CallArg
   return out.value(true);
 }
 
-Result<Value> force_escape(Interpreter& interpreter, const Value& input, const CallArguments& arguments) {
+Result<Value> force_escape(Interpreter& interpreter, const Value& input,
+                           const CallArguments& arguments) {
   FATHOM_TRY(Value text, to_text(interpreter.heap(), input));
   text.markup = false;
   return escape(interpreter, text, arguments);
@@ -49,11 +52,14 @@ Result<Value> safe(Interpreter& interpreter, const Value& input, const CallArgum
   return text;
 }
 
-Result<Value> replace_filter(Interpreter& interpreter, const Value& input, const CallArguments& arguments) {
+Result<Value> replace_filter(Interpreter& interpreter, const Value& input,
+                             const CallArguments& arguments) {
   FATHOM_RETURN_IF_ERROR(arguments.check("replace", {"old", "new", "count"}));
-  const Value *old = arguments.get(0, "old"), *with = arguments.get(1, "new"), *count = arguments.get(2, "count");
+  const Value *old = arguments.get(0, "old"), *with = arguments.get(1, "new"),
+              *count = arguments.get(2, "count");
   if (old == nullptr || with == nullptr) return invalid_error("replace needs two texts");
-  if (count != nullptr && !count->is_none() && !count->is_integral()) return invalid_error("the count must be an integer");
+  if (count != nullptr && !count->is_none() && !count->is_integral())
+    return invalid_error("the count must be an integer");
   Heap& heap = interpreter.heap();
   FATHOM_TRY(const Value text, to_text(heap, input));
   FATHOM_TRY(const Value old_text, to_text(heap, *old));
@@ -65,13 +71,15 @@ Result<Value> replace_filter(Interpreter& interpreter, const Value& input, const
 
 Result<Value> indent(Interpreter& interpreter, const Value& input, const CallArguments& arguments) {
   FATHOM_RETURN_IF_ERROR(arguments.check("indent", {"width", "first", "blank"}));
-  const Value *width = arguments.get(0, "width"), *first = arguments.get(1, "first"), *blank = arguments.get(2, "blank");
+  const Value *width = arguments.get(0, "width"), *first = arguments.get(1, "first"),
+              *blank = arguments.get(2, "blank");
   Heap& heap = interpreter.heap();
   JinjaText pad("    ", true);
   if (width != nullptr && width->is_string()) {
     pad = width->text();
   } else if (width != nullptr) {
-    if (!width->is_integral() || width->as_int() > 1000) return invalid_error("indent needs a width up to 1000");
+    if (!width->is_integral() || width->as_int() > 1000)
+      return invalid_error("indent needs a width up to 1000");
     pad = JinjaText(std::string(static_cast<size_t>(std::max(Int{0}, width->as_int())), ' '), true);
   }
   FATHOM_TRY(const Value text, to_text(heap, input));
@@ -92,7 +100,8 @@ Result<Value> indent(Interpreter& interpreter, const Value& input, const CallArg
 }
 
 Result<Value> tojson(Interpreter& interpreter, const Value& input, const CallArguments& arguments) {
-  FATHOM_RETURN_IF_ERROR(arguments.check("tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}));
+  FATHOM_RETURN_IF_ERROR(
+      arguments.check("tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}));
   JsonStyle style;
   // Jinja's own filter takes the indent first, that of chat templates by name.
   const Value *ascii = arguments.get(0, "ensure_ascii"), *indent_value = arguments.get(1, "indent");
@@ -104,7 +113,8 @@ Result<Value> tojson(Interpreter& interpreter, const Value& input, const CallArg
       return invalid_error("tojson needs an indent of up to 100 blanks");
     }
     style.indent = static_cast<int64_t>(std::max(Int{0}, indent_value->as_int()));
-    style.item_separator.assign(1, ',');  // not = ",": GCC 12 at -O3 warns of an overlap that is none
+    style.item_separator.assign(1,
+                                ',');  // not = ",": GCC 12 at -O3 warns of an overlap that is none
   }
   if (separators != nullptr && !separators->is_none()) {
     FATHOM_TRY(const Values parts, iterate(interpreter.heap(), *separators));
@@ -119,7 +129,8 @@ Result<Value> tojson(Interpreter& interpreter, const Value& input, const CallArg
   return out.value();
 }
 
-Result<Value> format_filter(Interpreter& interpreter, const Value& input, const CallArguments& arguments) {
+Result<Value> format_filter(Interpreter& interpreter, const Value& input,
+                            const CallArguments& arguments) {
   Heap& heap = interpreter.heap();
   if (!arguments.named.empty() && !arguments.positional.empty()) {
     return invalid_error("format takes plain arguments or named ones, not both");
@@ -127,7 +138,8 @@ Result<Value> format_filter(Interpreter& interpreter, const Value& input, const 
   FATHOM_TRY(const Value text, to_text(heap, input));
   if (arguments.named.empty()) return percent_format(heap, text, heap.tuple(arguments.positional));
   std::vector<Member> members;
-  for (const auto& [name, value] : arguments.named) members.emplace_back(heap.string(name, true), value);
+  for (const auto& [name, value] : arguments.named)
+    members.emplace_back(heap.string(name, true), value);
   return percent_format(heap, text, heap.dict(std::move(members)));
 }
 
@@ -143,12 +155,14 @@ Result<Value> int_filter(Interpreter&, const Value& input, const CallArguments& 
   }
   if (!input.is_string()) return fallback;
   const Int radix = base == nullptr ? Int{10} : base->is_integral() ? base->as_int() : Int{-1};
-  if (radix != 0 && (radix < 2 || radix > 36)) return invalid_error("int needs a base from 2 to 36");
+  if (radix != 0 && (radix < 2 || radix > 36))
+    return invalid_error("int needs a base from 2 to 36");
   std::string_view text = input.view();
   text.remove_prefix(leading_space(text));
   text.remove_suffix(trailing_space(text));
   const bool trusted = input.text().all_trusted();
-  if (const auto value = parse_integer(text, static_cast<int>(radix)); value) return Value::integer(*value, trusted);
+  if (const auto value = parse_integer(text, static_cast<int>(radix)); value)
+    return Value::integer(*value, trusted);
   const auto value = parse_float(text);
   if (!value || !(std::fabs(*value) < 0x1p120)) return fallback;
   return Value::integer(static_cast<Int>(*value), trusted);
@@ -162,7 +176,8 @@ Result<Value> float_filter(Interpreter&, const Value& input, const CallArguments
     std::string_view text = input.view();
     text.remove_prefix(leading_space(text));
     text.remove_suffix(trailing_space(text));
-    if (const auto value = parse_float(text); value) return Value::number(*value, input.text().all_trusted());
+    if (const auto value = parse_float(text); value)
+      return Value::number(*value, input.text().all_trusted());
   }
   const Value* otherwise = arguments.get(0, "default");
   return otherwise == nullptr ? Value::number(0.0) : *otherwise;
@@ -177,9 +192,14 @@ Result<Value> round_filter(Interpreter&, const Value& input, const CallArguments
   FATHOM_RETURN_IF_ERROR(arguments.check("round", {"precision", "method"}));
   if (!input.is_number()) return invalid_error("round needs a number, got ", type_name(input));
   const Value *precision = arguments.get(0, "precision"), *method = arguments.get(1, "method");
-  const Int digits = precision == nullptr ? Int{0} : precision->is_integral() ? precision->as_int() : Int{1000};
-  if (digits > 100 || digits < -100) return invalid_error("round needs a precision from -100 to 100");
-  const std::string_view how = method == nullptr ? "common" : method->is_string() ? method->view() : "";
+  const Int digits = precision == nullptr       ? Int{0}
+                     : precision->is_integral() ? precision->as_int()
+                                                : Int{1000};
+  if (digits > 100 || digits < -100)
+    return invalid_error("round needs a precision from -100 to 100");
+  const std::string_view how = method == nullptr     ? "common"
+                               : method->is_string() ? method->view()
+                                                     : "";
   const double scale = std::pow(10.0, static_cast<double>(digits));
   const double value = input.as_double();
   if (how == "ceil") return Value::number(std::ceil(value * scale) / scale, input.trusted);
@@ -189,16 +209,30 @@ Result<Value> round_filter(Interpreter&, const Value& input, const CallArguments
   // Python rounds the decimal expansion itself, to even only on exact halves: so does printf.
   char buffer[512];
   const int n = std::snprintf(buffer, sizeof buffer, "%.*f", static_cast<int>(digits), value);
-  const auto rounded = n > 0 && n < static_cast<int>(sizeof buffer) ? parse_float(buffer) : std::nullopt;
+  const auto rounded =
+      n > 0 && n < static_cast<int>(sizeof buffer) ? parse_float(buffer) : std::nullopt;
   return Value::number(rounded.value_or(value), input.trusted);
 }
 
 constexpr Filter kFilters[] = {
-    {"upper", case_filter<CaseOp::kUpper>}, {"lower", case_filter<CaseOp::kLower>},
-    {"capitalize", case_filter<CaseOp::kCapitalize>}, {"title", case_filter<CaseOp::kTitleFilter>}, {"trim", trim},
-    {"string", string_filter}, {"e", escape}, {"escape", escape}, {"forceescape", force_escape}, {"safe", safe},
-    {"replace", replace_filter}, {"indent", indent}, {"tojson", tojson}, {"format", format_filter},
-    {"int", int_filter}, {"float", float_filter}, {"abs", abs_filter}, {"round", round_filter},
+    {"upper", case_filter<CaseOp::kUpper>},
+    {"lower", case_filter<CaseOp::kLower>},
+    {"capitalize", case_filter<CaseOp::kCapitalize>},
+    {"title", case_filter<CaseOp::kTitleFilter>},
+    {"trim", trim},
+    {"string", string_filter},
+    {"e", escape},
+    {"escape", escape},
+    {"forceescape", force_escape},
+    {"safe", safe},
+    {"replace", replace_filter},
+    {"indent", indent},
+    {"tojson", tojson},
+    {"format", format_filter},
+    {"int", int_filter},
+    {"float", float_filter},
+    {"abs", abs_filter},
+    {"round", round_filter},
 };
 
 }  // namespace
@@ -207,7 +241,8 @@ std::span<const Filter> text_filters() { return kFilters; }
 
 const Filter* find_filter(std::string_view name) {
   for (const auto filters : {text_filters(), sequence_filters(), select_filters()}) {
-    const auto it = std::find_if(filters.begin(), filters.end(), [&](const Filter& f) { return f.name == name; });
+    const auto it = std::find_if(filters.begin(), filters.end(),
+                                 [&](const Filter& f) { return f.name == name; });
     if (it != filters.end()) return &*it;
   }
   return nullptr;

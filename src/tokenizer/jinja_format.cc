@@ -41,12 +41,18 @@ Result<Directive> read_directive(std::string_view text, size_t* i) {
   }
   for (; *i < text.size(); ++*i) {
     const char c = text[*i];
-    if (c == '-') out.left = true;
-    else if (c == '0') out.zero = true;
-    else if (c == '+') out.plus = true;
-    else if (c == ' ') out.blank = true;
-    else if (c == '#') out.alternate = true;
-    else break;
+    if (c == '-')
+      out.left = true;
+    else if (c == '0')
+      out.zero = true;
+    else if (c == '+')
+      out.plus = true;
+    else if (c == ' ')
+      out.blank = true;
+    else if (c == '#')
+      out.alternate = true;
+    else
+      break;
   }
   FATHOM_TRY(out.width, read_number(text, i));
   if (*i < text.size() && text[*i] == '.') {
@@ -59,7 +65,9 @@ Result<Directive> read_directive(std::string_view text, size_t* i) {
   return out;
 }
 
-std::string sign_of(const Directive& d, bool negative) { return negative ? "-" : d.plus ? "+" : d.blank ? " " : ""; }
+std::string sign_of(const Directive& d, bool negative) {
+  return negative ? "-" : d.plus ? "+" : d.blank ? " " : "";
+}
 
 Result<std::string> integer_digits(const Directive& d, const Value& value) {
   Int number = 0;
@@ -75,31 +83,41 @@ Result<std::string> integer_digits(const Directive& d, const Value& value) {
   Uint rest = number < 0 ? Uint{0} - static_cast<Uint>(number) : static_cast<Uint>(number);
   std::string digits;
   do {
-    digits.insert(digits.begin(), (d.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[static_cast<int>(rest % base)]);
+    digits.insert(
+        digits.begin(),
+        (d.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[static_cast<int>(rest % base)]);
     rest /= base;
   } while (rest != 0);
-  if (d.precision > kMaxPrecision) return exhausted_error("a precision beyond ", kMaxPrecision, " in a format");
+  if (d.precision > kMaxPrecision)
+    return exhausted_error("a precision beyond ", kMaxPrecision, " in a format");
   while (static_cast<int64_t>(digits.size()) < d.precision) digits.insert(digits.begin(), '0');
   if (d.alternate && base != 10) digits = str_cat("0", d.type, digits);
   return sign_of(d, number < 0) + digits;
 }
 
 Result<std::string> float_digits(const Directive& d, const Value& value) {
-  if (!value.is_number()) return invalid_error("%", d.type, " needs a number, got ", type_name(value));
-  if (d.precision > kMaxPrecision) return exhausted_error("a precision beyond ", kMaxPrecision, " in a format");
+  if (!value.is_number())
+    return invalid_error("%", d.type, " needs a number, got ", type_name(value));
+  if (d.precision > kMaxPrecision)
+    return exhausted_error("a precision beyond ", kMaxPrecision, " in a format");
   const double f = value.as_double();
   char spec[16], buffer[768];
-  std::snprintf(spec, sizeof spec, d.alternate ? "%%#.%d%c" : "%%.%d%c", d.precision < 0 ? 6 : static_cast<int>(d.precision), d.type);
+  std::snprintf(spec, sizeof spec, d.alternate ? "%%#.%d%c" : "%%.%d%c",
+                d.precision < 0 ? 6 : static_cast<int>(d.precision), d.type);
   std::snprintf(buffer, sizeof buffer, spec, std::fabs(f));
   return sign_of(d, std::signbit(f)) + buffer;
 }
 
 // Puts body into the width; `trusted` is the origin of the directive, which the padding shares.
-void append_padded(TextBuilder& out, const Directive& d, const JinjaText& body, bool is_number, bool trusted) {
+void append_padded(TextBuilder& out, const Directive& d, const JinjaText& body, bool is_number,
+                   bool trusted) {
   const int64_t n_pad = d.width - count_chars(body.view());
-  const std::string pad(static_cast<size_t>(n_pad > 0 ? n_pad : 0), is_number && d.zero && !d.left ? '0' : ' ');
+  const std::string pad(static_cast<size_t>(n_pad > 0 ? n_pad : 0),
+                        is_number && d.zero && !d.left ? '0' : ' ');
   const std::string_view text = body.view();
-  const size_t sign = is_number && pad.starts_with('0') && !text.empty() && (text[0] == '-' || text[0] == '+') ? 1 : 0;
+  const size_t sign =
+      is_number && pad.starts_with('0') && !text.empty() && (text[0] == '-' || text[0] == '+') ? 1
+                                                                                               : 0;
   out.append(body, 0, sign);
   if (!d.left) out.append(pad, trusted);
   out.append(body, sign, body.size());
@@ -118,13 +136,23 @@ Status append_directive(TextBuilder& out, const Directive& d, const Value& value
       if (d.precision >= 0) body = body.slice(0, char_offset(body.view(), d.precision));
       break;
     }
-    case 'd': case 'i': case 'u': case 'x': case 'X': case 'o': {
+    case 'd':
+    case 'i':
+    case 'u':
+    case 'x':
+    case 'X':
+    case 'o': {
       FATHOM_TRY(std::string digits, integer_digits(d, value));
       body = JinjaText(std::move(digits), value.trusted);
       is_number = true;
       break;
     }
-    case 'e': case 'E': case 'f': case 'F': case 'g': case 'G': {
+    case 'e':
+    case 'E':
+    case 'f':
+    case 'F':
+    case 'g':
+    case 'G': {
       FATHOM_TRY(std::string digits, float_digits(d, value));
       body = JinjaText(std::move(digits), value.trusted);
       is_number = true;
@@ -136,13 +164,15 @@ Status append_directive(TextBuilder& out, const Directive& d, const Value& value
         break;
       }
       const Int code = value.is_integral() ? value.as_int() : -1;
-      if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return invalid_error("%c needs a character");
+      if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+        return invalid_error("%c needs a character");
       std::string text;
       append_utf8(text, static_cast<uint32_t>(code));
       body = JinjaText(std::move(text), value.trusted);
       break;
     }
-    default: return invalid_error("a format has the unknown directive %", d.type);
+    default:
+      return invalid_error("a format has the unknown directive %", d.type);
   }
   append_padded(out, d, body, is_number, trusted);
   return {};
@@ -151,7 +181,8 @@ Status append_directive(TextBuilder& out, const Directive& d, const Value& value
 }  // namespace
 
 Result<Value> percent_format(Heap& heap, const Value& format, const Value& values) {
-  const bool is_tuple = values.is(Kind::kSequence) && values.sequence().sequence_kind == SequenceKind::kTuple;
+  const bool is_tuple =
+      values.is(Kind::kSequence) && values.sequence().sequence_kind == SequenceKind::kTuple;
   const Values single = {values};
   const Values& items = is_tuple ? values.sequence().items : single;
   const std::string_view text = format.view();
@@ -168,7 +199,8 @@ Result<Value> percent_format(Heap& heap, const Value& format, const Value& value
       out.append("%", trusted);
     } else if (d.has_key) {
       const Value* value = values.is(Kind::kDict) ? values.dict().find(d.key) : nullptr;
-      if (value == nullptr) return invalid_error("a format needs a dict with the key '", d.key, "'");
+      if (value == nullptr)
+        return invalid_error("a format needs a dict with the key '", d.key, "'");
       FATHOM_RETURN_IF_ERROR(append_directive(out, d, *value, trusted));
     } else {
       if (used >= items.size()) return invalid_error("a format has more directives than values");
@@ -176,7 +208,8 @@ Result<Value> percent_format(Heap& heap, const Value& format, const Value& value
     }
   }
   const bool may_be_left = values.is(Kind::kDict) || (values.is(Kind::kSequence) && !is_tuple);
-  if (used < items.size() && !may_be_left) return invalid_error("a format has fewer directives than values");
+  if (used < items.size() && !may_be_left)
+    return invalid_error("a format has fewer directives than values");
   return out.value(format.markup);
 }
 

@@ -8,23 +8,27 @@ namespace {
 Result<Value> range(Interpreter& interpreter, const CallArguments& arguments) {
   Int bounds[3] = {0, 0, 1};
   const Values& given = arguments.positional;
-  if (given.empty() || given.size() > 3 || !arguments.named.empty()) return invalid_error("range() takes 1 to 3 integers");
+  if (given.empty() || given.size() > 3 || !arguments.named.empty())
+    return invalid_error("range() takes 1 to 3 integers");
   for (size_t i = 0; i < given.size(); ++i) {
     if (given[i].is_undefined()) return undefined_error(given[i]);
-    if (!given[i].is_integral()) return invalid_error("range() takes integers, got ", type_name(given[i]));
+    if (!given[i].is_integral())
+      return invalid_error("range() takes integers, got ", type_name(given[i]));
     bounds[given.size() == 1 ? 1 : i] = given[i].as_int();
   }
   const Int begin = bounds[0], end = bounds[1], step = bounds[2];
   if (step == 0) return invalid_error("the step of range() must not be 0");
   // Bounds are kept small so that nothing below can overflow.
   constexpr Int kMax = Int{1} << 100;
-  if (begin > kMax || begin < -kMax || end > kMax || end < -kMax) return invalid_error("range() is too large");
+  if (begin > kMax || begin < -kMax || end > kMax || end < -kMax)
+    return invalid_error("range() is too large");
   const Int span = step > 0 ? end - begin : begin - end;
   if (step > kMax || step < -kMax) return invalid_error("the step of range() is too large");
   const Int stride = step > 0 ? step : -step;
   const Int n = span <= 0 ? 0 : (span + stride - 1) / stride;
   const int64_t limit = interpreter.budget().limits().range_items;
-  if (n > limit) return exhausted_error("range() is larger than ", limit, ", the limit for templates");
+  if (n > limit)
+    return exhausted_error("range() is larger than ", limit, ", the limit for templates");
   Values items;
   items.reserve(static_cast<size_t>(n));
   for (Int i = 0; i < n; ++i) items.push_back(Value::integer(begin + i * step));
@@ -44,7 +48,8 @@ Result<Value> range(Interpreter& interpreter, const CallArguments& arguments) {
 // The members of dict(...) and namespace(...).
 Result<std::vector<Member>> members_of(Interpreter& interpreter, const CallArguments& arguments) {
   std::vector<Member> members;
-  if (arguments.positional.size() > 1) return invalid_error("at most one plain argument is expected here");
+  if (arguments.positional.size() > 1)
+    return invalid_error("at most one plain argument is expected here");
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
     if (source.is(Kind::kDict)) {
@@ -53,12 +58,14 @@ Result<std::vector<Member>> members_of(Interpreter& interpreter, const CallArgum
       FATHOM_TRY(const Values pairs, iterate(interpreter.heap(), source));
       for (const Value& pair : pairs) {
         FATHOM_TRY(const Values parts, iterate(interpreter.heap(), pair));
-        if (parts.size() != 2 || !hashable(parts[0])) return invalid_error("pairs of a key and a value are expected here");
+        if (parts.size() != 2 || !hashable(parts[0]))
+          return invalid_error("pairs of a key and a value are expected here");
         members.emplace_back(parts[0], parts[1]);
       }
     }
   }
-  for (const auto& [name, value] : arguments.named) members.emplace_back(interpreter.heap().string(name, true), value);
+  for (const auto& [name, value] : arguments.named)
+    members.emplace_back(interpreter.heap().string(name, true), value);
   return members;
 }
 
@@ -91,7 +98,10 @@ void set_globals(Interpreter& interpreter) {
   static constexpr struct {
     std::string_view name;
     Result<Value> (*call)(Interpreter&, const CallArguments&);
-  } kFunctions[] = {{"range", range}, {"dict", dict}, {"namespace", name_space}, {"raise_exception", raise_exception}};
+  } kFunctions[] = {{"range", range},
+                    {"dict", dict},
+                    {"namespace", name_space},
+                    {"raise_exception", raise_exception}};
   for (const auto& function : kFunctions) {
     auto data = std::make_shared<FunctionData>();
     data->name = function.name;

@@ -21,7 +21,8 @@ void Heap::charge(Object& data, int64_t bytes) {
   data.held_bytes = bytes;
   budget_.hold(bytes);
   if (data.depth > budget_.limits().value_depth) {
-    budget_.fail(str_cat("the template nests lists or dicts deeper than ", budget_.limits().value_depth, " levels"));
+    budget_.fail(str_cat("the template nests lists or dicts deeper than ",
+                         budget_.limits().value_depth, " levels"));
   }
 }
 
@@ -32,7 +33,8 @@ Value Heap::string(JinjaText text, bool markup) {
   auto data = std::make_shared<StringData>();
   budget_.allow_string(static_cast<int64_t>(text.size()));
   data->text = std::move(text);
-  charge(*data, static_cast<int64_t>(sizeof(StringData) + data->text.bytes().capacity() + 8 * data->text.n_flips()));
+  charge(*data, static_cast<int64_t>(sizeof(StringData) + data->text.bytes().capacity() +
+                                     8 * data->text.n_flips()));
   value.object = std::move(data);
   return value;
 }
@@ -50,7 +52,8 @@ Value Heap::sequence(SequenceKind kind, Values items, std::string name, bool tru
   if (data->depth > budget_.limits().value_depth) items.clear();
   data->items = std::move(items);
   data->name = std::move(name);
-  charge(*data, static_cast<int64_t>(sizeof(SequenceData) + data->items.capacity() * sizeof(Value)));
+  charge(*data,
+         static_cast<int64_t>(sizeof(SequenceData) + data->items.capacity() * sizeof(Value)));
   value.object = std::move(data);
   return value;
 }
@@ -68,7 +71,8 @@ Value Heap::dict(std::vector<Member> members, bool trusted) {
     data->set(std::move(member.first), std::move(member.second));
   }
   ++data->depth;
-  charge(*data, static_cast<int64_t>(sizeof(DictData) + data->members().capacity() * (sizeof(Member) + 16)));
+  charge(*data, static_cast<int64_t>(sizeof(DictData) +
+                                     data->members().capacity() * (sizeof(Member) + 16)));
   value.object = std::move(data);
   return value;
 }
@@ -97,17 +101,24 @@ Value Heap::undefined(std::string message, bool is_unsafe) {
 Value Heap::from_json(const Json& json, int64_t depth) {
   budget_.step();
   if (depth > budget_.limits().value_depth) {
-    budget_.fail(str_cat("the data given nests deeper than ", budget_.limits().value_depth, " levels"));
+    budget_.fail(
+        str_cat("the data given nests deeper than ", budget_.limits().value_depth, " levels"));
   }
   if (budget_.failed()) return Value::none();
   switch (json.type()) {
-    case Json::Type::kNull: return Value::none(false);
-    case Json::Type::kBool: return Value::boolean(json.as_bool(), false);
-    case Json::Type::kInt: return Value::integer(json.as_int(), false);
-    case Json::Type::kUint: return Value::integer(static_cast<Int>(json.as_uint()), false);
+    case Json::Type::kNull:
+      return Value::none(false);
+    case Json::Type::kBool:
+      return Value::boolean(json.as_bool(), false);
+    case Json::Type::kInt:
+      return Value::integer(json.as_int(), false);
+    case Json::Type::kUint:
+      return Value::integer(static_cast<Int>(json.as_uint()), false);
     case Json::Type::kDouble:
-    case Json::Type::kFloat: return Value::number(json.as_double(), false);
-    case Json::Type::kString: return string(json.as_string(), false);
+    case Json::Type::kFloat:
+      return Value::number(json.as_double(), false);
+    case Json::Type::kString:
+      return string(json.as_string(), false);
     case Json::Type::kArray: {
       Values items;
       items.reserve(json.as_array().size());

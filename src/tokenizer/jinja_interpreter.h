@@ -73,8 +73,10 @@ class Interpreter {
   // "role" or "function.name" or 0, as filters take it; a number indexes.
   Result<Value> dotted_attribute(const Value& object, const Value& path);
   Result<Value> call(const Value& function, const CallArguments& arguments);
-  Result<Value> apply_filter(std::string_view name, const Value& input, const CallArguments& arguments);
-  Result<bool> apply_test(std::string_view name, const Value& input, const CallArguments& arguments);
+  Result<Value> apply_filter(std::string_view name, const Value& input,
+                             const CallArguments& arguments);
+  Result<bool> apply_test(std::string_view name, const Value& input,
+                          const CallArguments& arguments);
 
  private:
   enum class Flow { kNext, kBreak, kContinue };
@@ -121,7 +123,8 @@ class Interpreter {
   const Template& source_;
   Heap heap_;
   std::shared_ptr<Scope> scope_;
-  std::vector<std::shared_ptr<Scope>> captured_;  // by macros and loops: emptied at the end, for they hold each other
+  std::vector<std::shared_ptr<Scope>>
+      captured_;  // by macros and loops: emptied at the end, for they hold each other
   TextBuilder* out_ = nullptr;
   int32_t line_ = 1;
   int64_t depth_ = 0;
@@ -130,7 +133,8 @@ class Interpreter {
 // Operators (jinja_operators.cc).
 Result<Value> binary(Heap& heap, BinaryOp op, const Value& a, const Value& b);
 Result<Value> negate(const Value& value);
-Result<Value> slice(Heap& heap, const Value& object, const Value& begin, const Value& end, const Value& step);
+Result<Value> slice(Heap& heap, const Value& object, const Value& begin, const Value& end,
+                    const Value& step);
 // "%s-%d" % values (jinja_format.cc).
 Result<Value> percent_format(Heap& heap, const Value& format, const Value& values);
 // Methods of texts, lists and dicts (jinja_methods.cc).
@@ -138,7 +142,8 @@ enum class MethodStatus { kNone, kSafe, kUnsafe };
 MethodStatus find_method(const Value& object, std::string_view name);
 Result<Value> call_method(Interpreter& interpreter, const Value& self, std::string_view name,
                           const CallArguments& arguments);
-// range, namespace, dict, raise_exception and the other functions that every template sees (jinja_globals.cc).
+// range, namespace, dict, raise_exception and the other functions that every template sees
+// (jinja_globals.cc).
 void set_globals(Interpreter& interpreter);
 
 }  // namespace fathom::jinja

@@ -11,9 +11,9 @@ namespace fathom::jinja {
 
 namespace {
 
-constexpr std::array<std::string_view, 26> kOperators = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
-                                                         "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
-                                                         ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
+constexpr std::array<std::string_view, 26> kOperators = {
+    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+    "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -50,17 +50,21 @@ class Lexer {
   std::string_view rest() const { return std::string_view(source_).substr(position_); }
   bool starts_with(std::string_view word) const { return rest().starts_with(word); }
 
-  void add(TokenType type, std::string_view text) { tokens_.push_back({type, line_, std::string(text)}); }
+  void add(TokenType type, std::string_view text) {
+    tokens_.push_back({type, line_, std::string(text)});
+  }
 
   void advance(size_t n_bytes) {
-    line_ += static_cast<int32_t>(std::count(source_.begin() + static_cast<ptrdiff_t>(position_),
-                                             source_.begin() + static_cast<ptrdiff_t>(position_ + n_bytes), '\n'));
+    line_ += static_cast<int32_t>(
+        std::count(source_.begin() + static_cast<ptrdiff_t>(position_),
+                   source_.begin() + static_cast<ptrdiff_t>(position_ + n_bytes), '\n'));
     position_ += n_bytes;
     if (n_bytes > 0) line_starting_ = source_[position_ - 1] == '\n';
   }
   void skip_space() { advance(leading_space(rest())); }
 
-  // Text up to `end`, which is where a tag with this sign begins, less the blanks that the tag takes away.
+  // Text up to `end`, which is where a tag with this sign begins, less the blanks that the tag
+  // takes away.
   void add_data(size_t end, char sign, bool may_lstrip) {
     std::string_view text = std::string_view(source_).substr(position_, end - position_);
     std::string_view kept = text;
@@ -105,13 +109,16 @@ class Lexer {
     advance(sign == '\0' ? 2 : 3);
     if (kind == '#') return comment(line);
     tokens_.push_back({kind == '%' ? TokenType::kBlockBegin : TokenType::kVariableBegin, line, ""});
-    return kind == '%' ? expression("%}", TokenType::kBlockEnd) : expression("}}", TokenType::kVariableEnd);
+    return kind == '%' ? expression("%}", TokenType::kBlockEnd)
+                       : expression("}}", TokenType::kVariableEnd);
   }
 
-  // At a closing tag, perhaps with a sign: its length with the white space that goes with it; 0 if it is none.
+  // At a closing tag, perhaps with a sign: its length with the white space that goes with it; 0 if
+  // it is none.
   size_t closing_length(std::string_view close, bool with_plus) const {
     std::string_view text = rest();
-    if (text.starts_with('-') && text.substr(1).starts_with(close)) return 3 + leading_space(text.substr(3));
+    if (text.starts_with('-') && text.substr(1).starts_with(close))
+      return 3 + leading_space(text.substr(3));
     if (with_plus && text.starts_with('+') && text.substr(1).starts_with(close)) return 3;
     if (!text.starts_with(close)) return 0;
     const bool trims = close != "}}";
@@ -163,7 +170,8 @@ class Lexer {
     return syntax_error(begin_line, "{% raw %} has no {% endraw %}");
   }
 
-  // The words inside a tag, up to its end. Inside brackets the end sign is two operators: {{ {'a': {}} }}.
+  // The words inside a tag, up to its end. Inside brackets the end sign is two operators: {{ {'a':
+  // {}} }}.
   Status expression(std::string_view close, TokenType end_type) {
     std::string open_brackets;
     while (position_ < source_.size()) {
@@ -188,7 +196,8 @@ class Lexer {
       number();
     } else if (is_word(c.code)) {
       size_t n = 0;
-      while (n < text.size() && is_word(decode_utf8(text, n).code)) n += decode_utf8(text, n).n_bytes;
+      while (n < text.size() && is_word(decode_utf8(text, n).code))
+        n += decode_utf8(text, n).n_bytes;
       add(TokenType::kName, text.substr(0, n));
       advance(n);
     } else if (text[0] == '\'' || text[0] == '"') {
@@ -202,8 +211,9 @@ class Lexer {
   // Digits with single underscores between them, from i on; the position after them.
   size_t digits(size_t i) const {
     const std::string_view text = rest();
-    while (i < text.size() && (is_digit(text[i]) || (text[i] == '_' && i > 0 && is_digit(text[i - 1]) &&
-                                                     i + 1 < text.size() && is_digit(text[i + 1])))) {
+    while (i < text.size() &&
+           (is_digit(text[i]) || (text[i] == '_' && i > 0 && is_digit(text[i - 1]) &&
+                                  i + 1 < text.size() && is_digit(text[i + 1])))) {
       ++i;
     }
     return i;
@@ -219,7 +229,8 @@ class Lexer {
         if (base == 'o') return ch >= '0' && ch <= '7';
         return is_digit(ch) || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'f');
       };
-      while (n < text.size() && (is_part(text[n]) || (text[n] == '_' && n + 1 < text.size() && is_part(text[n + 1])))) {
+      while (n < text.size() && (is_part(text[n]) ||
+                                 (text[n] == '_' && n + 1 < text.size() && is_part(text[n + 1])))) {
         ++n;
       }
       if (n > 2) {
@@ -229,7 +240,8 @@ class Lexer {
     }
     size_t n = digits(0);
     bool is_float = false;
-    // 1.name is an attribute and .5 no number: digits on both sides of the point. After a point comes an index.
+    // 1.name is an attribute and .5 no number: digits on both sides of the point. After a point
+    // comes an index.
     const bool after_point = !tokens_.empty() && tokens_.back().is_op(".");
     if (!after_point && n + 1 < text.size() && text[n] == '.' && is_digit(text[n + 1])) {
       n = digits(n + 1);
@@ -250,7 +262,8 @@ class Lexer {
     const std::string_view text = rest();
     size_t end = 1;
     while (end < text.size() && text[end] != text[0]) end += text[end] == '\\' ? 2 : 1;
-    if (end >= text.size()) return syntax_error(line_, str_cat("a text that begins with ", text[0], " has no end"));
+    if (end >= text.size())
+      return syntax_error(line_, str_cat("a text that begins with ", text[0], " has no end"));
     auto value = unescape_literal(text.substr(1, end - 1));
     if (!value) return syntax_error(line_, value.error().message);
     add(TokenType::kString, value.value());
@@ -260,10 +273,12 @@ class Lexer {
 
   Status op(std::string& open_brackets) {
     const std::string_view text = rest();
-    const auto it = std::find_if(kOperators.begin(), kOperators.end(),
-                                 [&](std::string_view candidate) { return text.starts_with(candidate); });
+    const auto it =
+        std::find_if(kOperators.begin(), kOperators.end(),
+                     [&](std::string_view candidate) { return text.starts_with(candidate); });
     if (it == kOperators.end()) {
-      return syntax_error(line_, str_cat("unexpected character '", text.substr(0, decode_utf8(text, 0).n_bytes), "'"));
+      return syntax_error(line_, str_cat("unexpected character '",
+                                         text.substr(0, decode_utf8(text, 0).n_bytes), "'"));
     }
     const char c = text[0];
     if (c == '(' || c == '[' || c == '{') {
@@ -271,7 +286,8 @@ class Lexer {
     } else if (c == ')' || c == ']' || c == '}') {
       if (open_brackets.empty()) return syntax_error(line_, str_cat("unexpected '", c, "'"));
       if (open_brackets.back() != c) {
-        return syntax_error(line_, str_cat("unexpected '", c, "', expected '", open_brackets.back(), "'"));
+        return syntax_error(line_,
+                            str_cat("unexpected '", c, "', expected '", open_brackets.back(), "'"));
       }
       open_brackets.pop_back();
     }
@@ -291,22 +307,31 @@ class Lexer {
 
 std::string Token::describe() const {
   switch (type) {
-    case TokenType::kData: return "text";
-    case TokenType::kBlockBegin: return "begin of statement block";
-    case TokenType::kBlockEnd: return "end of statement block";
-    case TokenType::kVariableBegin: return "begin of print statement";
-    case TokenType::kVariableEnd: return "end of print statement";
-    case TokenType::kEnd: return "end of template";
+    case TokenType::kData:
+      return "text";
+    case TokenType::kBlockBegin:
+      return "begin of statement block";
+    case TokenType::kBlockEnd:
+      return "end of statement block";
+    case TokenType::kVariableBegin:
+      return "begin of print statement";
+    case TokenType::kVariableEnd:
+      return "end of print statement";
+    case TokenType::kEnd:
+      return "end of template";
     case TokenType::kName:
     case TokenType::kString:
     case TokenType::kInteger:
     case TokenType::kFloat:
-    case TokenType::kOperator: return str_cat("'", text.substr(0, 60), "'");
+    case TokenType::kOperator:
+      return str_cat("'", text.substr(0, 60), "'");
   }
   return "token";
 }
 
-Error syntax_error(int32_t line, std::string_view what) { return invalid_error("template line ", line, ": ", what); }
+Error syntax_error(int32_t line, std::string_view what) {
+  return invalid_error("template line ", line, ": ", what);
+}
 
 Result<std::vector<Token>> tokenize(std::string_view source, const JinjaLimits& limits) {
   if (static_cast<int64_t>(source.size()) > limits.template_bytes) {

@@ -1,6 +1,7 @@
-// The tokens of a template: text between tags, and the words inside {{ ... }} and {% ... %}. White space is handled
-// here, as Jinja does with trim_blocks and lstrip_blocks: a line break after a block or comment goes, blanks before
-// one at the beginning of a line go, and the signs - and + at a tag ask for more or less of it. Comments are gone,
+// The tokens of a template: text between tags, and the words inside {{ ... }} and {% ... %}. White
+// space is handled here, as Jinja does with trim_blocks and lstrip_blocks: a line break after a
+// block or comment goes, blanks before one at the beginning of a line go, and the signs - and + at
+// a tag ask for more or less of it. Comments are gone,
 // {% raw %} is text.
 #pragma once
 
@@ -21,8 +22,8 @@ enum class TokenType : uint8_t {
   kVariableBegin,  // {{
   kVariableEnd,    // }}
   kName,
-  kString,    // text: without quotes, escapes undone
-  kInteger,   // text: digits as written
+  kString,   // text: without quotes, escapes undone
+  kInteger,  // text: digits as written
   kFloat,
   kOperator,  // text: "==", "(", "|", ...
   kEnd,

@@ -22,29 +22,40 @@ Result<uint32_t> hex_escape(std::string_view text, size_t begin, size_t n_digits
   uint32_t code = 0;
   for (size_t i = begin; i < begin + n_digits; ++i) {
     if (i >= text.size() || digit_value(text[i]) >= 16) {
-      return invalid_error("the escape \\", text[begin - 1], " needs ", n_digits, " hexadecimal digits");
+      return invalid_error("the escape \\", text[begin - 1], " needs ", n_digits,
+                           " hexadecimal digits");
     }
     code = code * 16 + static_cast<uint32_t>(digit_value(text[i]));
   }
   if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
-    return invalid_error("the escape \\", text.substr(begin - 1, n_digits + 1), " is no Unicode character");
+    return invalid_error("the escape \\", text.substr(begin - 1, n_digits + 1),
+                         " is no Unicode character");
   }
   return code;
 }
 
 char simple_escape(char c) {
   switch (c) {
-    case 'n': return '\n';
-    case 't': return '\t';
-    case 'r': return '\r';
-    case 'a': return '\a';
-    case 'b': return '\b';
-    case 'f': return '\f';
-    case 'v': return '\v';
+    case 'n':
+      return '\n';
+    case 't':
+      return '\t';
+    case 'r':
+      return '\r';
+    case 'a':
+      return '\a';
+    case 'b':
+      return '\b';
+    case 'f':
+      return '\f';
+    case 'v':
+      return '\v';
     case '\\':
     case '\'':
-    case '"': return c;
-    default: return '\0';
+    case '"':
+      return c;
+    default:
+      return '\0';
   }
 }
 
@@ -119,14 +130,17 @@ std::optional<double> parse_float(std::string_view text) {
   if (negative || text.starts_with('+')) text.remove_prefix(1);
   std::string digits;
   for (size_t i = 0; i < text.size(); ++i) {
-    const auto is_digit = [&](size_t k) { return k < text.size() && text[k] >= '0' && text[k] <= '9'; };
+    const auto is_digit = [&](size_t k) {
+      return k < text.size() && text[k] >= '0' && text[k] <= '9';
+    };
     if (text[i] == '_' && i > 0 && is_digit(i - 1) && is_digit(i + 1)) continue;
     digits += static_cast<char>(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
   }
   double value = 0.0;
   const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (code == std::errc::result_out_of_range) {
-    // Too small is 0, too large is infinite: the sign of the exponent tells, since digits alone stay finite.
+    // Too small is 0, too large is infinite: the sign of the exponent tells, since digits alone
+    // stay finite.
     value = digits.find("e-") != std::string::npos ? 0.0 : std::numeric_limits<double>::infinity();
   } else if (code != std::errc()) {
     return std::nullopt;

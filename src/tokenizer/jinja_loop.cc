@@ -33,7 +33,8 @@ Result<Values> Interpreter::loop_items(const Statement& statement, const Value& 
   return chosen;
 }
 
-Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement, const Value& list, int64_t level) {
+Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement, const Value& list,
+                                                int64_t level) {
   FATHOM_TRY(Values items, loop_items(statement, list));
   if (items.empty()) {
     return statement.bodies.size() > 1 ? execute_in_scope(statement.bodies[1]) : Flow::kNext;
@@ -60,7 +61,8 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement, cons
     scope_ = std::make_shared<Scope>();
     scope_->outer = outer;
     scope_->set(kNameLoop, loop);
-    const Status status = assign(*statement.exprs[0], data->items[static_cast<size_t>(data->index)]);
+    const Status status =
+        assign(*statement.exprs[0], data->items[static_cast<size_t>(data->index)]);
     flow = status.ok() ? execute(statement.bodies[0]) : Result<Flow>(status.error());
     if (!flow.ok() || *flow == Flow::kBreak) break;
   }
@@ -72,7 +74,8 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement, cons
 Result<Value> Interpreter::call_loop(const Value& loop, const CallArguments& arguments) {
   const auto& data = static_cast<const LoopData&>(*loop.object);
   if (data.statement == nullptr) return invalid_error("only a recursive loop can be called");
-  if (arguments.positional.size() != 1 || !arguments.named.empty()) return invalid_error("loop() takes one list");
+  if (arguments.positional.size() != 1 || !arguments.named.empty())
+    return invalid_error("loop() takes one list");
   auto outer = std::exchange(scope_, data.scope);
   TextBuilder text(heap_);
   TextBuilder* out = std::exchange(out_, &text);
@@ -96,10 +99,12 @@ Result<Value> Interpreter::loop_attribute(const LoopData& loop, std::string_view
   if (name == "depth") return Value::integer(loop.level + 1);
   if (name == "depth0") return Value::integer(loop.level);
   if (name == "previtem") {
-    return i > 0 ? loop.items[static_cast<size_t>(i - 1)] : heap_.undefined("there is no previous item");
+    return i > 0 ? loop.items[static_cast<size_t>(i - 1)]
+                 : heap_.undefined("there is no previous item");
   }
   if (name == "nextitem") {
-    return i + 1 < n ? loop.items[static_cast<size_t>(i + 1)] : heap_.undefined("there is no next item");
+    return i + 1 < n ? loop.items[static_cast<size_t>(i + 1)]
+                     : heap_.undefined("there is no next item");
   }
   return heap_.undefined(str_cat("'loop' has no attribute '", name, "'"));
 }

@@ -11,13 +11,20 @@ namespace {
 
 std::string_view op_text(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAdd: return "+";
-    case BinaryOp::kSubtract: return "-";
-    case BinaryOp::kMultiply: return "*";
-    case BinaryOp::kDivide: return "/";
-    case BinaryOp::kFloorDivide: return "//";
-    case BinaryOp::kModulo: return "%";
-    case BinaryOp::kPower: return "**";
+    case BinaryOp::kAdd:
+      return "+";
+    case BinaryOp::kSubtract:
+      return "-";
+    case BinaryOp::kMultiply:
+      return "*";
+    case BinaryOp::kDivide:
+      return "/";
+    case BinaryOp::kFloorDivide:
+      return "//";
+    case BinaryOp::kModulo:
+      return "%";
+    case BinaryOp::kPower:
+      return "**";
   }
   return "?";
 }
@@ -25,7 +32,9 @@ std::string_view op_text(BinaryOp op) {
 Error too_large() { return exhausted_error("an integer needs more than 128 bits"); }
 
 Result<Value> integer_power(Int base, Int exponent, bool trusted) {
-  if (exponent < 0) return Value::number(std::pow(static_cast<double>(base), static_cast<double>(exponent)), trusted);
+  if (exponent < 0)
+    return Value::number(std::pow(static_cast<double>(base), static_cast<double>(exponent)),
+                         trusted);
   if (base == 0 || base == 1) return Value::integer(exponent == 0 ? 1 : base, trusted);
   if (base == -1) return Value::integer(exponent % 2 == 0 ? 1 : -1, trusted);
   if (exponent > 128) return too_large();
@@ -40,9 +49,15 @@ Result<Value> integer_binary(BinaryOp op, Int a, Int b, bool trusted) {
   Int result = 0;
   bool overflow = false;
   switch (op) {
-    case BinaryOp::kAdd: overflow = __builtin_add_overflow(a, b, &result); break;
-    case BinaryOp::kSubtract: overflow = __builtin_sub_overflow(a, b, &result); break;
-    case BinaryOp::kMultiply: overflow = __builtin_mul_overflow(a, b, &result); break;
+    case BinaryOp::kAdd:
+      overflow = __builtin_add_overflow(a, b, &result);
+      break;
+    case BinaryOp::kSubtract:
+      overflow = __builtin_sub_overflow(a, b, &result);
+      break;
+    case BinaryOp::kMultiply:
+      overflow = __builtin_mul_overflow(a, b, &result);
+      break;
     case BinaryOp::kPower:
       if (a == 0 && b < 0) return invalid_error("0 to a negative power");
       return integer_power(a, b, trusted);
@@ -67,17 +82,22 @@ Result<Value> integer_binary(BinaryOp op, Int a, Int b, bool trusted) {
 
 Result<Value> float_binary(BinaryOp op, double a, double b, bool trusted) {
   switch (op) {
-    case BinaryOp::kAdd: return Value::number(a + b, trusted);
-    case BinaryOp::kSubtract: return Value::number(a - b, trusted);
-    case BinaryOp::kMultiply: return Value::number(a * b, trusted);
+    case BinaryOp::kAdd:
+      return Value::number(a + b, trusted);
+    case BinaryOp::kSubtract:
+      return Value::number(a - b, trusted);
+    case BinaryOp::kMultiply:
+      return Value::number(a * b, trusted);
     case BinaryOp::kPower:
-      if ((a == 0 && b < 0) || (a < 0 && b != std::floor(b))) return invalid_error("this power has no real value");
+      if ((a == 0 && b < 0) || (a < 0 && b != std::floor(b)))
+        return invalid_error("this power has no real value");
       return Value::number(std::pow(a, b), trusted);
     case BinaryOp::kDivide:
       if (b == 0) return invalid_error("division by zero");
       return Value::number(a / b, trusted);
     case BinaryOp::kFloorDivide:
-    case BinaryOp::kModulo: break;
+    case BinaryOp::kModulo:
+      break;
   }
   if (b == 0) return invalid_error("division by zero");
   double rest = std::fmod(a, b);
@@ -89,7 +109,8 @@ bool is_list(const Value& value, SequenceKind kind) {
   return value.is(Kind::kSequence) && value.sequence().sequence_kind == kind;
 }
 bool is_repeatable(const Value& value) {
-  return value.is_string() || is_list(value, SequenceKind::kList) || is_list(value, SequenceKind::kTuple);
+  return value.is_string() || is_list(value, SequenceKind::kList) ||
+         is_list(value, SequenceKind::kTuple);
 }
 
 Result<Value> repeat(Heap& heap, const Value& value, Int count) {
@@ -98,7 +119,8 @@ Result<Value> repeat(Heap& heap, const Value& value, Int count) {
   const auto size = static_cast<Int>(is_text ? value.text().size() : value.sequence().items.size());
   const JinjaLimits& limits = heap.budget().limits();
   if (size > 0 && count > (is_text ? limits.string_bytes : limits.list_items) / size) {
-    return exhausted_error("repeating this ", type_name(value), " would make it larger than a template may");
+    return exhausted_error("repeating this ", type_name(value),
+                           " would make it larger than a template may");
   }
   if (size == 0) count = 0;
   if (is_text) {
@@ -130,7 +152,8 @@ Result<Value> add(Heap& heap, const Value& a, const Value& b) {
 // A bound of a slice as a position from 0 to n (from -1 to n - 1 when going backward).
 Result<int64_t> slice_bound(const Value& bound, int64_t n, int64_t absent, bool backward) {
   if (bound.is_none()) return absent;
-  if (!bound.is_integral()) return invalid_error("slice bounds must be integers, got ", type_name(bound));
+  if (!bound.is_integral())
+    return invalid_error("slice bounds must be integers, got ", type_name(bound));
   Int i = bound.as_int();
   if (i < 0) i = i < -Int{n} ? -1 : i + n;
   const Int low = backward ? -1 : 0, high = backward ? n - 1 : n;
@@ -145,7 +168,8 @@ Result<Value> binary(Heap& heap, BinaryOp op, const Value& a, const Value& b) {
   if (b.is_undefined()) return undefined_error(b);
   if (a.is_number() && b.is_number()) {
     const bool trusted = a.trusted && b.trusted;
-    if (a.is_integral() && b.is_integral()) return integer_binary(op, a.as_int(), b.as_int(), trusted);
+    if (a.is_integral() && b.is_integral())
+      return integer_binary(op, a.as_int(), b.as_int(), trusted);
     return float_binary(op, a.as_double(), b.as_double(), trusted);
   }
   if (op == BinaryOp::kAdd) {
@@ -158,7 +182,8 @@ Result<Value> binary(Heap& heap, BinaryOp op, const Value& a, const Value& b) {
     if (is_repeatable(a) && b.is_integral()) return repeat(heap, a, b.as_int());
     if (is_repeatable(b) && a.is_integral()) return repeat(heap, b, a.as_int());
   }
-  return invalid_error("'", type_name(a), "' ", op_text(op), " '", type_name(b), "' has no meaning");
+  return invalid_error("'", type_name(a), "' ", op_text(op), " '", type_name(b),
+                       "' has no meaning");
 }
 
 Result<Value> negate(const Value& value) {
@@ -170,11 +195,14 @@ Result<Value> negate(const Value& value) {
   return Value::integer(result, value.trusted);
 }
 
-Result<Value> slice(Heap& heap, const Value& object, const Value& begin, const Value& end, const Value& step) {
+Result<Value> slice(Heap& heap, const Value& object, const Value& begin, const Value& end,
+                    const Value& step) {
   if (object.is_undefined()) return undefined_error(object);
   const bool is_text = object.is_string();
-  const bool is_items = object.is(Kind::kSequence) && object.sequence().sequence_kind <= SequenceKind::kRange;
-  if (!is_text && !is_items) return heap.undefined(str_cat("a ", type_name(object), " cannot be sliced"));
+  const bool is_items =
+      object.is(Kind::kSequence) && object.sequence().sequence_kind <= SequenceKind::kRange;
+  if (!is_text && !is_items)
+    return heap.undefined(str_cat("a ", type_name(object), " cannot be sliced"));
   if (!step.is_none() && (!step.is_integral() || step.as_int() == 0)) {
     return invalid_error("the step of a slice must be an integer other than 0");
   }
@@ -189,16 +217,20 @@ Result<Value> slice(Heap& heap, const Value& object, const Value& begin, const V
     heap.budget().step_bytes(static_cast<int64_t>(text.size()));
     const bool is_ascii = n == static_cast<int64_t>(text.size());
     const size_t first = is_ascii ? static_cast<size_t>(from) : char_offset(text.view(), from);
-    const size_t last = from >= to ? first : is_ascii ? static_cast<size_t>(to) : char_offset(text.view(), to - from, first);
+    const size_t last = from >= to ? first
+                        : is_ascii ? static_cast<size_t>(to)
+                                   : char_offset(text.view(), to - from, first);
     return heap.string(text.slice(first, last), object.markup);
   }
   FATHOM_TRY(const Values items, iterate(heap, object));
   if (heap.budget().failed()) return Value::none();
   Values chosen;
-  for (int64_t i = from; backward ? i > to : i < to; i += stride) chosen.push_back(items[static_cast<size_t>(i)]);
+  for (int64_t i = from; backward ? i > to : i < to; i += stride)
+    chosen.push_back(items[static_cast<size_t>(i)]);
   if (!is_text) {
     const bool is_tuple = object.sequence().sequence_kind == SequenceKind::kTuple;
-    return heap.sequence(is_tuple ? SequenceKind::kTuple : SequenceKind::kList, std::move(chosen), {}, object.trusted);
+    return heap.sequence(is_tuple ? SequenceKind::kTuple : SequenceKind::kList, std::move(chosen),
+                         {}, object.trusted);
   }
   TextBuilder out(heap);
   for (const Value& character : chosen) out.append(character.text());

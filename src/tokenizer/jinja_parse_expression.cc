@@ -1,4 +1,5 @@
-// Expressions, by Jinja's grammar: condition, or, and, not, comparison, sum, ~, product, power, sign, postfix, filter.
+// Expressions, by Jinja's grammar: condition, or, and, not, comparison, sum, ~, product, power,
+// sign, postfix, filter.
 #include <array>
 #include <utility>
 
@@ -26,13 +27,15 @@ void raise_height(int32_t& height, const ExprPtr& part) {
 Result<ExprPtr> Parser::finish(ExprPtr expr) const {
   for (const ExprPtr& child : expr->children) raise_height(expr->height, child);
   if (expr->arguments != nullptr) {
-    for (const ExprPtr& argument : expr->arguments->positional) raise_height(expr->height, argument);
+    for (const ExprPtr& argument : expr->arguments->positional)
+      raise_height(expr->height, argument);
     for (const auto& argument : expr->arguments->named) raise_height(expr->height, argument.second);
     raise_height(expr->height, expr->arguments->star);
     raise_height(expr->height, expr->arguments->star_star);
   }
   if (expr->height > limits_.nesting) {
-    return syntax_error(expr->line, str_cat("an expression of more than ", limits_.nesting, " levels"));
+    return syntax_error(expr->line,
+                        str_cat("an expression of more than ", limits_.nesting, " levels"));
   }
   return expr;
 }
@@ -92,8 +95,12 @@ Result<ExprPtr> Parser::parse_not() {
 
 bool Parser::take_compare_op(CompareOp* op) {
   static constexpr std::array<std::pair<std::string_view, CompareOp>, 6> kOps = {
-      {{"==", CompareOp::kEqual}, {"!=", CompareOp::kNotEqual}, {"<", CompareOp::kLess},
-       {"<=", CompareOp::kLessEqual}, {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}}};
+      {{"==", CompareOp::kEqual},
+       {"!=", CompareOp::kNotEqual},
+       {"<", CompareOp::kLess},
+       {"<=", CompareOp::kLessEqual},
+       {">", CompareOp::kGreater},
+       {">=", CompareOp::kGreaterEqual}}};
   for (const auto& [text, candidate] : kOps) {
     if (skip_op(text)) return *op = candidate, true;
   }
@@ -146,7 +153,10 @@ Result<ExprPtr> Parser::parse_concat() {
 
 Result<ExprPtr> Parser::parse_product() {
   static constexpr std::array<std::pair<std::string_view, BinaryOp>, 4> kOps = {
-      {{"*", BinaryOp::kMultiply}, {"/", BinaryOp::kDivide}, {"//", BinaryOp::kFloorDivide}, {"%", BinaryOp::kModulo}}};
+      {{"*", BinaryOp::kMultiply},
+       {"/", BinaryOp::kDivide},
+       {"//", BinaryOp::kFloorDivide},
+       {"%", BinaryOp::kModulo}}};
   FATHOM_TRY(ExprPtr left, parse_power());
   for (bool found = true; found;) {
     found = false;
@@ -243,7 +253,9 @@ Result<ExprPtr> Parser::parse_number() {
     expr->value = Value::number(*value);
   } else {
     const auto value = parse_integer(token().text, 0);
-    if (!value) return fail(str_cat("the integer ", token().describe(), " is malformed or needs more than 128 bits"));
+    if (!value)
+      return fail(
+          str_cat("the integer ", token().describe(), " is malformed or needs more than 128 bits"));
     expr->value = Value::integer(*value);
   }
   advance();

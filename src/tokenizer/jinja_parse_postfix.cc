@@ -31,7 +31,8 @@ Result<ExprPtr> Parser::parse_subscript(ExprPtr object) {
       expr->children.push_back(std::move(object));
       return finish(std::move(expr));
     }
-    if (!at(TokenType::kInteger)) return fail(str_cat("expected a name or a number after '.', got ", token().describe()));
+    if (!at(TokenType::kInteger))
+      return fail(str_cat("expected a name or a number after '.', got ", token().describe()));
     FATHOM_TRY(ExprPtr index, parse_number());
     expr->children.push_back(std::move(object));
     expr->children.push_back(std::move(index));

@@ -8,7 +8,8 @@
 
 namespace fathom::jinja {
 
-Parser::Parser(std::vector<Token> tokens, const JinjaLimits& limits) : tokens_(std::move(tokens)), limits_(limits) {
+Parser::Parser(std::vector<Token> tokens, const JinjaLimits& limits)
+    : tokens_(std::move(tokens)), limits_(limits) {
   for (const std::string_view name : {"loop", "varargs", "kwargs", "caller"}) name_id(name);
 }
 
@@ -58,7 +59,8 @@ Result<std::string> Parser::expect_name() {
 }
 
 Status Parser::check_depth() const {
-  if (depth_ > limits_.nesting) return fail(str_cat("nested deeper than ", limits_.nesting, " levels"));
+  if (depth_ > limits_.nesting)
+    return fail(str_cat("nested deeper than ", limits_.nesting, " levels"));
   return {};
 }
 
@@ -82,9 +84,10 @@ Parser::StatementPtr Parser::statement(StatementKind kind) const {
   return result;
 }
 
-// Up to a tag that begins with one of end_words, which is left as the current token and put into *found; up to the
-// end of the template if there are none.
-Result<Body> Parser::parse_body(const std::vector<std::string_view>& end_words, std::string* found) {
+// Up to a tag that begins with one of end_words, which is left as the current token and put into
+// *found; up to the end of the template if there are none.
+Result<Body> Parser::parse_body(const std::vector<std::string_view>& end_words,
+                                std::string* found) {
   const Level level(depth_);
   FATHOM_RETURN_IF_ERROR(check_depth());
   Body body;
@@ -103,7 +106,8 @@ Result<Body> Parser::parse_body(const std::vector<std::string_view>& end_words, 
     } else {
       advance();
       if (at(TokenType::kEnd)) return fail("the template ends inside a tag");
-      if (!at(TokenType::kName)) return fail(str_cat("expected the name of a tag, got ", token().describe()));
+      if (!at(TokenType::kName))
+        return fail(str_cat("expected the name of a tag, got ", token().describe()));
       if (std::find(end_words.begin(), end_words.end(), token().text) != end_words.end()) {
         *found = token().text;
         return body;
@@ -116,12 +120,14 @@ Result<Body> Parser::parse_body(const std::vector<std::string_view>& end_words, 
     }
     body.push_back(std::move(next));
   }
-  if (!end_words.empty()) return fail(str_cat("the template ends where '", end_words.back(), "' was expected"));
+  if (!end_words.empty())
+    return fail(str_cat("the template ends where '", end_words.back(), "' was expected"));
   return body;
 }
 
 // After the words of an opening tag: its body and the end word, which is taken.
-Result<Body> Parser::parse_block_body(const std::vector<std::string_view>& end_words, std::string* found) {
+Result<Body> Parser::parse_block_body(const std::vector<std::string_view>& end_words,
+                                      std::string* found) {
   skip_op(":");
   FATHOM_RETURN_IF_ERROR(expect(TokenType::kBlockEnd, "end of statement block"));
   std::string word;
@@ -131,15 +137,17 @@ Result<Body> Parser::parse_block_body(const std::vector<std::string_view>& end_w
   return body;
 }
 
-Error Parser::unknown_tag(std::string_view tag, const std::vector<std::string_view>& end_words) const {
-  static constexpr std::array<std::string_view, 7> kOtherFiles = {"include", "import", "from",      "extends",
-                                                                  "block",   "do",     "autoescape"};
+Error Parser::unknown_tag(std::string_view tag,
+                          const std::vector<std::string_view>& end_words) const {
+  static constexpr std::array<std::string_view, 7> kOtherFiles = {
+      "include", "import", "from", "extends", "block", "do", "autoescape"};
   if (std::find(kOtherFiles.begin(), kOtherFiles.end(), tag) != kOtherFiles.end()) {
     return Error{ErrorCode::kUnsupported,
                  fail(str_cat("the tag '", tag, "' is not supported in a chat template")).message};
   }
   if (end_words.empty()) return fail(str_cat("unknown tag '", tag, "'"));
-  return fail(str_cat("unknown tag '", tag, "'; '", end_words.back(), "' would close the block that is open here"));
+  return fail(str_cat("unknown tag '", tag, "'; '", end_words.back(),
+                      "' would close the block that is open here"));
 }
 
 Result<Parser::StatementPtr> Parser::parse_statement() {
@@ -168,9 +176,10 @@ Result<Parser::StatementPtr> Parser::parse_if() {
       result->exprs.push_back(std::move(test));
     }
     const bool is_last = word == "else";
-    FATHOM_TRY(Body body, parse_block_body(is_last ? std::vector<std::string_view>{"endif"}
-                                                   : std::vector<std::string_view>{"elif", "else", "endif"},
-                                           &word));
+    FATHOM_TRY(Body body,
+               parse_block_body(is_last ? std::vector<std::string_view>{"endif"}
+                                        : std::vector<std::string_view>{"elif", "else", "endif"},
+                                &word));
     result->bodies.push_back(std::move(body));
   }
   --n_branches_;
@@ -244,7 +253,8 @@ Status Parser::parse_signature(MacroDefinition& macro) {
   while (!at_op(")")) {
     if (!macro.parameters.empty()) FATHOM_RETURN_IF_ERROR(expect_op(","));
     FATHOM_TRY(std::string name, expect_name());
-    if (std::find(macro.parameter_names.begin(), macro.parameter_names.end(), name) != macro.parameter_names.end()) {
+    if (std::find(macro.parameter_names.begin(), macro.parameter_names.end(), name) !=
+        macro.parameter_names.end()) {
       return fail(str_cat("the parameter '", name, "' stands twice"));
     }
     macro.parameters.push_back(name_id(name));
@@ -327,7 +337,8 @@ Result<Parser::StatementPtr> Parser::parse_scope(std::string_view end_word) {
 }
 
 Result<Parser::StatementPtr> Parser::parse_loop_control() {
-  StatementPtr result = statement(at_name("break") ? StatementKind::kBreak : StatementKind::kContinue);
+  StatementPtr result =
+      statement(at_name("break") ? StatementKind::kBreak : StatementKind::kContinue);
   if (n_loops_ == 0) return fail(str_cat("'", token().text, "' outside a loop"));
   advance();
   return result;
@@ -343,7 +354,8 @@ Result<ExprPtr> Parser::parse_target_name(bool with_namespace) {
     FATHOM_RETURN_IF_ERROR(expect_op(")"));
     return expr;
   }
-  static constexpr std::array<std::string_view, 6> kConstants = {"true", "false", "none", "True", "False", "None"};
+  static constexpr std::array<std::string_view, 6> kConstants = {"true", "false", "none",
+                                                                 "True", "False", "None"};
   if (std::find(kConstants.begin(), kConstants.end(), token().text) != kConstants.end()) {
     return fail(str_cat("nothing can be assigned to ", token().describe()));
   }

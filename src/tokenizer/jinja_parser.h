@@ -1,5 +1,5 @@
-// From tokens to a tree, with Jinja's grammar and its precedences (which are not Python's: -2 ** 2 is 4).
-// Not here, and refused by name: include, import, extends, block, which need other files.
+// From tokens to a tree, with Jinja's grammar and its precedences (which are not Python's: -2 ** 2
+// is 4). Not here, and refused by name: include, import, extends, block, which need other files.
 #pragma once
 
 #include <string_view>

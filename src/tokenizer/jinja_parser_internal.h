@@ -82,7 +82,8 @@ class Parser {
 
   // Statements.
   Result<Body> parse_body(const std::vector<std::string_view>& end_words, std::string* found);
-  Result<Body> parse_block_body(const std::vector<std::string_view>& end_words, std::string* found = nullptr);
+  Result<Body> parse_block_body(const std::vector<std::string_view>& end_words,
+                                std::string* found = nullptr);
   using StatementPtr = std::unique_ptr<Statement>;
   StatementPtr statement(StatementKind kind) const;
   Result<StatementPtr> parse_statement();
@@ -107,7 +108,8 @@ class Parser {
   const JinjaLimits limits_;
   size_t next_ = 0;
   int64_t depth_ = 0;
-  int64_t n_branches_ = 0;  // ifs around: an unknown filter or test is only an error when it is reached
+  int64_t n_branches_ =
+      0;  // ifs around: an unknown filter or test is only an error when it is reached
   int64_t n_loops_ = 0;
   std::vector<MacroDefinition*> macros_;  // around this place
   std::map<std::string, int32_t, std::less<>> ids_;

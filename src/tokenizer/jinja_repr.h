@@ -1,4 +1,5 @@
-// Values as text: as Python's str() and repr() write them, and as JSON (json.dumps without ASCII escapes).
+// Values as text: as Python's str() and repr() write them, and as JSON (json.dumps without ASCII
+// escapes).
 #pragma once
 
 #include <string>

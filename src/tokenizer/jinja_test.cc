@@ -1,5 +1,5 @@
-// Goal: the interpreter means what jinja2 means, within its limits. Method: every line of the reference jinja.jsonl
-// (testdata/chat), and templates that try to run long or grow large.
+// Goal: the interpreter means what jinja2 means, within its limits. Method: every line of the
+// reference jinja.jsonl (testdata/chat), and templates that try to run long or grow large.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -25,7 +25,10 @@ TEST(Jinja, AgreesWithTheReference) {
     std::string error = parsed.ok() ? "" : parsed.error().message;
     if (parsed.ok()) {
       auto rendered = parsed->render(*entry->find("context"), "", "");
-      if (rendered.ok()) got = rendered->text(); else error = rendered.error().message;
+      if (rendered.ok())
+        got = rendered->text();
+      else
+        error = rendered.error().message;
     }
     const Json* text = entry->find("text");
     if (text == nullptr || source == kRefused) {
@@ -48,23 +51,40 @@ std::string error_of(std::string_view source) {
 TEST(Jinja, LimitsHold) {
   const std::string many(100'000, '(');
   const std::string lists(100'000, '[');
-  const std::string nots = [] { std::string s; for (int i = 0; i < 100'000; ++i) s += "not "; return s; }();
-  const std::string blocks = [] { std::string s; for (int i = 0; i < 50'000; ++i) s += "{% if 1 %}"; return s; }();
-  const std::string sums = [] { std::string s = "1"; for (int i = 0; i < 50'000; ++i) s += "+1"; return s; }();
+  const std::string nots = [] {
+    std::string s;
+    for (int i = 0; i < 100'000; ++i) s += "not ";
+    return s;
+  }();
+  const std::string blocks = [] {
+    std::string s;
+    for (int i = 0; i < 50'000; ++i) s += "{% if 1 %}";
+    return s;
+  }();
+  const std::string sums = [] {
+    std::string s = "1";
+    for (int i = 0; i < 50'000; ++i) s += "+1";
+    return s;
+  }();
   for (const std::string& source : std::vector<std::string>{
-           "{{ " + many + "1 }}", "{{ " + lists + " }}", "{{ " + nots + "1 }}", blocks, "{{ " + sums + " }}",
-           "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
-           "{{ 'x' * 10**9 }}", "{{ range(10**9) | list }}", "{{ [0] * 10**9 }}", "{{ 2 ** 1000 }}", "{{ '%099999999d' % 1 }}",
+           "{{ " + many + "1 }}", "{{ " + lists + " }}", "{{ " + nots + "1 }}", blocks,
+           "{{ " + sums + " }}", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+           "{{ 'x' * 10**9 }}", "{{ range(10**9) | list }}", "{{ [0] * 10**9 }}", "{{ 2 ** 1000 }}",
+           "{{ '%099999999d' % 1 }}",
            "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}",
-           "{% set ns = namespace(x='abcdefgh') %}{% for i in range(90000) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
-           "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
-           "{% set ns = namespace(x=1) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"}) {
+           "{% set ns = namespace(x='abcdefgh') %}{% for i in range(90000) %}{% set ns.x = ns.x ~ "
+           "ns.x %}{% endfor %}",
+           "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = [ns.x, ns.x] "
+           "%}{% endfor %}{{ ns.x }}",
+           "{% set ns = namespace(x=1) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% "
+           "endfor %}{{ ns.x }}"}) {
     EXPECT_NE(error_of(source), "") << source.substr(0, 80);
   }
 }
 
 TEST(Jinja, ErrorsNameTheLine) {
-  EXPECT_EQ(error_of("a\nb\n{% if %}"), "template line 3: expected an expression, got end of statement block");
+  EXPECT_EQ(error_of("a\nb\n{% if %}"),
+            "template line 3: expected an expression, got end of statement block");
   EXPECT_EQ(error_of("\n{{ missing.x }}"), "template line 2: 'missing' is undefined");
   EXPECT_EQ(error_of("\n\n{% endfor %}"), "template line 3: unknown tag 'endfor'");
 }

@@ -6,7 +6,8 @@ namespace fathom {
 
 size_t JinjaText::first_flip_after(size_t position) const {
   if (flips_.empty()) return 0;
-  return static_cast<size_t>(std::upper_bound(flips_.begin(), flips_.end(), position) - flips_.begin());
+  return static_cast<size_t>(std::upper_bound(flips_.begin(), flips_.end(), position) -
+                             flips_.begin());
 }
 
 bool JinjaText::trusted_at(size_t position) const {
@@ -24,7 +25,8 @@ void JinjaText::append(std::string_view text, bool trusted) {
 }
 
 void JinjaText::append(const JinjaText& text, size_t begin, size_t end) {
-  text.for_each_run(begin, end, [&](std::string_view piece, bool trusted) { append(piece, trusted); });
+  text.for_each_run(begin, end,
+                    [&](std::string_view piece, bool trusted) { append(piece, trusted); });
 }
 
 JinjaText JinjaText::slice(size_t begin, size_t end) const {

@@ -1,9 +1,10 @@
-// Text that knows which of its bytes the template's author wrote (trusted) and which came from messages, tools
-// and other data (untrusted). Every operation of the interpreter keeps the marks: a token of control is only
-// recognised in text that the template itself spelled.
+// Text that knows which of its bytes the template's author wrote (trusted) and which came from
+// messages, tools and other data (untrusted). Every operation of the interpreter keeps the marks: a
+// token of control is only recognised in text that the template itself spelled.
 //
-// Invariant: flips_ is strictly increasing and lies within (0, size): byte i is trusted iff first_trusted_ xor an
-// odd number of flips at or before i. Text of one origin, the usual case, has no flips and costs nothing more.
+// Invariant: flips_ is strictly increasing and lies within (0, size): byte i is trusted iff
+// first_trusted_ xor an odd number of flips at or before i. Text of one origin, the usual case, has
+// no flips and costs nothing more.
 #pragma once
 
 #include <cstddef>

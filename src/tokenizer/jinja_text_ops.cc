@@ -17,9 +17,15 @@ Value convert_case(Heap& heap, const JinjaText& text, CaseOp op) {
       const Decoded c = decode_utf8(run, i);
       i += c.n_bytes;
       switch (op) {
-        case CaseOp::kUpper: append_upper(converted, c.code); break;
-        case CaseOp::kLower: append_lower(converted, c.code); break;
-        case CaseOp::kSwap: is_upper(c.code) ? append_lower(converted, c.code) : append_upper(converted, c.code); break;
+        case CaseOp::kUpper:
+          append_upper(converted, c.code);
+          break;
+        case CaseOp::kLower:
+          append_lower(converted, c.code);
+          break;
+        case CaseOp::kSwap:
+          is_upper(c.code) ? append_lower(converted, c.code) : append_upper(converted, c.code);
+          break;
         case CaseOp::kCapitalize:
         case CaseOp::kTitleMethod:
           first ? append_title(converted, c.code) : append_lower(converted, c.code);
@@ -27,8 +33,9 @@ Value convert_case(Heap& heap, const JinjaText& text, CaseOp op) {
           break;
         case CaseOp::kTitleFilter:
           first ? append_upper(converted, c.code) : append_lower(converted, c.code);
-          first = is_space(c.code) || (c.code < 0x80 && std::string_view("-({[<").find(static_cast<char>(c.code)) !=
-                                                            std::string_view::npos);
+          first = is_space(c.code) ||
+                  (c.code < 0x80 && std::string_view("-({[<").find(static_cast<char>(c.code)) !=
+                                        std::string_view::npos);
           break;
       }
     }
@@ -37,7 +44,8 @@ Value convert_case(Heap& heap, const JinjaText& text, CaseOp op) {
   return out.value();
 }
 
-Value strip(Heap& heap, const JinjaText& text, const std::string_view* chars, bool left, bool right) {
+Value strip(Heap& heap, const JinjaText& text, const std::string_view* chars, bool left,
+            bool right) {
   size_t begin = 0, end = text.size();
   heap.budget().step_bytes(static_cast<int64_t>(text.size()));
   const std::string_view view = text.view();
@@ -48,7 +56,8 @@ Value strip(Heap& heap, const JinjaText& text, const std::string_view* chars, bo
   }
   const auto in_set = [&](std::string_view character) {
     heap.budget().step();
-    for (size_t at = chars->find(character); at != std::string_view::npos; at = chars->find(character, at + 1)) {
+    for (size_t at = chars->find(character); at != std::string_view::npos;
+         at = chars->find(character, at + 1)) {
       if (char_offset(*chars, 1, at) - at == character.size()) return true;
     }
     return false;
@@ -60,14 +69,16 @@ Value strip(Heap& heap, const JinjaText& text, const std::string_view* chars, bo
   }
   while (right && end > begin) {
     size_t previous = end - 1;
-    while (previous > begin && (static_cast<unsigned char>(view[previous]) & 0xc0) == 0x80) --previous;
+    while (previous > begin && (static_cast<unsigned char>(view[previous]) & 0xc0) == 0x80)
+      --previous;
     if (heap.budget().failed() || !in_set(view.substr(previous, end - previous))) break;
     end = previous;
   }
   return heap.string(text.slice(begin, end));
 }
 
-Value replace(Heap& heap, const JinjaText& text, std::string_view old, const JinjaText& with, int64_t count) {
+Value replace(Heap& heap, const JinjaText& text, std::string_view old, const JinjaText& with,
+              int64_t count) {
   TextBuilder out(heap);
   const std::string_view view = text.view();
   size_t copied = 0;
@@ -127,8 +138,8 @@ Values split_space(Heap& heap, const JinjaText& text, int64_t max_splits, bool f
 
 }  // namespace
 
-Values split(Heap& heap, const JinjaText& text, const std::string_view* separator, int64_t max_splits,
-             bool from_right) {
+Values split(Heap& heap, const JinjaText& text, const std::string_view* separator,
+             int64_t max_splits, bool from_right) {
   heap.budget().step_bytes(static_cast<int64_t>(text.size()));
   if (separator == nullptr) return split_space(heap, text, max_splits, from_right);
   Values parts;
@@ -156,7 +167,8 @@ Values split_lines(Heap& heap, const JinjaText& text, bool keep_ends) {
   const std::string_view view = text.view();
   for (size_t begin = 0, i = 0; i < view.size() && !heap.budget().failed();) {
     const Decoded c = decode_utf8(view, i);
-    const bool is_break = (c.code >= 0x0a && c.code <= 0x0d) || (c.code >= 0x1c && c.code <= 0x1e) || c.code == 0x85 ||
+    const bool is_break = (c.code >= 0x0a && c.code <= 0x0d) ||
+                          (c.code >= 0x1c && c.code <= 0x1e) || c.code == 0x85 ||
                           c.code == 0x2028 || c.code == 0x2029;
     const size_t line_end = i;
     i += c.n_bytes;
@@ -172,12 +184,14 @@ Values split_lines(Heap& heap, const JinjaText& text, bool keep_ends) {
 Result<Value> join(Heap& heap, const Value& separator, const Values& items, bool strict) {
   bool markup = separator.markup;
   for (const Value& item : items) {
-    if (strict && !item.is_string()) return invalid_error("join() needs texts, got ", type_name(item));
+    if (strict && !item.is_string())
+      return invalid_error("join() needs texts, got ", type_name(item));
     markup |= item.markup;
   }
   TextBuilder out(heap);
   for (size_t i = 0; i < items.size() && heap.budget().step(); ++i) {
-    if (i > 0) FATHOM_RETURN_IF_ERROR(markup ? append_escaped(out, separator) : append_text(out, separator));
+    if (i > 0)
+      FATHOM_RETURN_IF_ERROR(markup ? append_escaped(out, separator) : append_text(out, separator));
     FATHOM_RETURN_IF_ERROR(markup ? append_escaped(out, items[i]) : append_text(out, items[i]));
   }
   return out.value(markup);

@@ -26,7 +26,8 @@ int32_t case_delta(std::span<const CaseRange> ranges, uint32_t code) {
   const auto it = first_beyond(ranges, code);
   for (ptrdiff_t back = 1; back <= 2 && it - ranges.begin() >= back; ++back) {
     const CaseRange& range = *(it - back);
-    if (code <= range.last && (code - range.first) % static_cast<uint32_t>(range.stride) == 0) return range.delta;
+    if (code <= range.last && (code - range.first) % static_cast<uint32_t>(range.stride) == 0)
+      return range.delta;
   }
   return 0;
 }
@@ -109,9 +110,10 @@ size_t char_offset(std::string_view text, int64_t n, size_t from) {
 }
 
 bool is_space(uint32_t code) {
-  if (code < 0x80) return code == ' ' || (code >= 9 && code <= 13) || (code >= 0x1c && code <= 0x1f);
-  return code == 0x85 || code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
-         code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+  if (code < 0x80)
+    return code == ' ' || (code >= 9 && code <= 13) || (code >= 0x1c && code <= 0x1f);
+  return code == 0x85 || code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
+         code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
 }
 
 bool is_printable(uint32_t code) {

@@ -1,5 +1,5 @@
-// UTF-8 by characters, and what Python's str methods know about them. Malformed bytes, which no caller should
-// bring, count as one character each.
+// UTF-8 by characters, and what Python's str methods know about them. Malformed bytes, which no
+// caller should bring, count as one character each.
 #pragma once
 
 #include <cstddef>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "base/mix64.h"
 #include "tokenizer/jinja_unicode.h"
 
 namespace fathom::jinja {
@@ -12,25 +13,19 @@ namespace {
 
 constexpr size_t kLinearKeys = 8;
 
-uint64_t mix(uint64_t x) {
-  x ^= x >> 31;
-  x *= 0x9e3779b97f4a7c15u;
-  return x ^ (x >> 29);
-}
-
 uint64_t hash_text(std::string_view text) { return std::hash<std::string_view>{}(text); }
 
 uint64_t hash_number(const Value& value) {
   if (value.is(Kind::kFloat)) {
     const double f = value.bits.f;
-    if (!(std::fabs(f) < 0x1p100) || f != std::trunc(f)) return mix(std::hash<double>{}(f));
-    return mix(static_cast<uint64_t>(static_cast<Int>(f)));
+    if (!(std::fabs(f) < 0x1p100) || f != std::trunc(f)) return mix64(std::hash<double>{}(f));
+    return mix64(static_cast<uint64_t>(static_cast<Int>(f)));
   }
-  return mix(static_cast<uint64_t>(value.as_int()));
+  return mix64(static_cast<uint64_t>(value.as_int()));
 }
 
-// False when the budget to which the object belongs has ended: lists that share parts can be exponentially
-// larger to walk than to make.
+// False when the budget to which the object belongs has ended: lists that share parts can be
+// exponentially larger to walk than to make.
 bool step(const Value& value) {
   JinjaBudget* budget = value.object == nullptr ? nullptr : value.object->budget;
   return budget == nullptr || budget->step();
@@ -38,11 +33,15 @@ bool step(const Value& value) {
 
 bool equal_sequences(const Value& a, const Value& b) {
   const SequenceData &x = a.sequence(), &y = b.sequence();
-  const auto tuple_like = [](SequenceKind k) { return k == SequenceKind::kTuple || k == SequenceKind::kGroup; };
-  if (x.sequence_kind != y.sequence_kind && !(tuple_like(x.sequence_kind) && tuple_like(y.sequence_kind))) {
+  const auto tuple_like = [](SequenceKind k) {
+    return k == SequenceKind::kTuple || k == SequenceKind::kGroup;
+  };
+  if (x.sequence_kind != y.sequence_kind &&
+      !(tuple_like(x.sequence_kind) && tuple_like(y.sequence_kind))) {
     return false;
   }
-  if (x.sequence_kind == SequenceKind::kGenerator || x.sequence_kind == SequenceKind::kValues) return &x == &y;
+  if (x.sequence_kind == SequenceKind::kGenerator || x.sequence_kind == SequenceKind::kValues)
+    return &x == &y;
   if (x.items.size() != y.items.size()) return false;
   for (size_t i = 0; i < x.items.size(); ++i) {
     if (!step(a) || !equal(x.items[i], y.items[i])) return false;
@@ -94,7 +93,9 @@ const StringData& Value::string() const { return static_cast<const StringData&>(
 const JinjaText& Value::text() const { return string().text; }
 const SequenceData& Value::sequence() const { return static_cast<const SequenceData&>(*object); }
 const DictData& Value::dict() const { return static_cast<const DictData&>(*object); }
-const NamespaceData& Value::name_space() const { return static_cast<const NamespaceData&>(*object); }
+const NamespaceData& Value::name_space() const {
+  return static_cast<const NamespaceData&>(*object);
+}
 
 int64_t StringData::n_chars() const {
   if (n_chars_ < 0) n_chars_ = count_chars(text.view());
@@ -104,7 +105,8 @@ int64_t StringData::n_chars() const {
 size_t DictData::slot_of(const Value& key) const {
   const size_t mask = index_.size() - 1;
   size_t slot = hash(key) & mask;
-  while (index_[slot] != 0 && !equal(members_[index_[slot] - 1].first, key)) slot = (slot + 1) & mask;
+  while (index_[slot] != 0 && !equal(members_[index_[slot] - 1].first, key))
+    slot = (slot + 1) & mask;
   return slot;
 }
 
@@ -112,7 +114,8 @@ void DictData::rebuild_index() {
   size_t size = 32;
   while (size < members_.size() * 3) size *= 2;
   index_.assign(size, 0);
-  for (size_t i = 0; i < members_.size(); ++i) index_[slot_of(members_[i].first)] = static_cast<uint32_t>(i + 1);
+  for (size_t i = 0; i < members_.size(); ++i)
+    index_[slot_of(members_[i].first)] = static_cast<uint32_t>(i + 1);
 }
 
 const Value* DictData::find(const Value& key) const {
@@ -157,19 +160,27 @@ const Value* NamespaceData::find(std::string_view name) const {
 bool truthy(const Value& value) {
   switch (value.kind) {
     case Kind::kUndefined:
-    case Kind::kNone: return false;
-    case Kind::kBool: return value.bits.b;
-    case Kind::kInt: return value.bits.i != 0;
-    case Kind::kFloat: return value.bits.f != 0.0;
-    case Kind::kString: return !value.text().empty();
+    case Kind::kNone:
+      return false;
+    case Kind::kBool:
+      return value.bits.b;
+    case Kind::kInt:
+      return value.bits.i != 0;
+    case Kind::kFloat:
+      return value.bits.f != 0.0;
+    case Kind::kString:
+      return !value.text().empty();
     case Kind::kSequence:
-      return value.sequence().sequence_kind == SequenceKind::kGenerator || !value.sequence().items.empty();
-    case Kind::kDict: return !value.dict().members().empty();
+      return value.sequence().sequence_kind == SequenceKind::kGenerator ||
+             !value.sequence().items.empty();
+    case Kind::kDict:
+      return !value.dict().members().empty();
     case Kind::kNamespace:
     case Kind::kLoop:
     case Kind::kFunction:
     case Kind::kMethod:
-    case Kind::kMacro: return true;
+    case Kind::kMacro:
+      return true;
   }
   return false;
 }
@@ -178,11 +189,16 @@ bool same_object(const Value& a, const Value& b) {
   if (a.kind != b.kind) return false;
   switch (a.kind) {
     case Kind::kUndefined:
-    case Kind::kNone: return true;
-    case Kind::kBool: return a.bits.b == b.bits.b;
-    case Kind::kInt: return a.bits.i == b.bits.i;
-    case Kind::kFloat: return a.bits.f == b.bits.f;
-    default: return a.object == b.object;
+    case Kind::kNone:
+      return true;
+    case Kind::kBool:
+      return a.bits.b == b.bits.b;
+    case Kind::kInt:
+      return a.bits.i == b.bits.i;
+    case Kind::kFloat:
+      return a.bits.f == b.bits.f;
+    default:
+      return a.object == b.object;
   }
 }
 
@@ -211,7 +227,8 @@ Result<int> compare(const Value& a, const Value& b) {
   if (a.is_string() && b.is_string()) return a.view().compare(b.view());
   if (a.is(Kind::kSequence) && b.is(Kind::kSequence) &&
       a.sequence().sequence_kind == b.sequence().sequence_kind &&
-      (a.sequence().sequence_kind == SequenceKind::kList || a.sequence().sequence_kind == SequenceKind::kTuple)) {
+      (a.sequence().sequence_kind == SequenceKind::kList ||
+       a.sequence().sequence_kind == SequenceKind::kTuple)) {
     const Values &x = a.sequence().items, &y = b.sequence().items;
     for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
       if (!step(a)) return 0;
@@ -234,54 +251,76 @@ bool hashable(const Value& value) {
       return std::all_of(data.items.begin(), data.items.end(),
                          [&](const Value& item) { return step(value) && hashable(item); });
     case SequenceKind::kRange:
-    case SequenceKind::kGenerator: return true;
+    case SequenceKind::kGenerator:
+      return true;
     case SequenceKind::kList:
     case SequenceKind::kKeys:
     case SequenceKind::kValues:
-    case SequenceKind::kItems: return false;
+    case SequenceKind::kItems:
+      return false;
   }
   return false;
 }
 
 uint64_t hash(const Value& value) {
   if (value.is_number()) return hash_number(value);
-  if (value.is_string()) return mix(hash_text(value.view()));
+  if (value.is_string()) return mix64(hash_text(value.view()));
   if (value.is(Kind::kSequence)) {
     uint64_t h = 17;
     for (const Value& item : value.sequence().items) {
       if (!step(value)) break;
-      h = mix(h * 31 + hash(item));
+      h = mix64(h * 31 + hash(item));
     }
     return h;
   }
-  return mix(static_cast<uint64_t>(value.kind));
+  return mix64(static_cast<uint64_t>(value.kind));
 }
 
 std::string_view type_name(const Value& value) {
   switch (value.kind) {
-    case Kind::kUndefined: return "Undefined";
-    case Kind::kNone: return "NoneType";
-    case Kind::kBool: return "bool";
-    case Kind::kInt: return "int";
-    case Kind::kFloat: return "float";
-    case Kind::kString: return "str";
-    case Kind::kDict: return "dict";
-    case Kind::kNamespace: return "Namespace";
-    case Kind::kLoop: return "LoopContext";
-    case Kind::kFunction: return "function";
-    case Kind::kMethod: return "method";
-    case Kind::kMacro: return "Macro";
-    case Kind::kSequence: break;
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kNone:
+      return "NoneType";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kString:
+      return "str";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kLoop:
+      return "LoopContext";
+    case Kind::kFunction:
+      return "function";
+    case Kind::kMethod:
+      return "method";
+    case Kind::kMacro:
+      return "Macro";
+    case Kind::kSequence:
+      break;
   }
   switch (value.sequence().sequence_kind) {
-    case SequenceKind::kList: return "list";
+    case SequenceKind::kList:
+      return "list";
     case SequenceKind::kTuple:
-    case SequenceKind::kGroup: return "tuple";
-    case SequenceKind::kRange: return "range";
-    case SequenceKind::kGenerator: return "generator";
-    case SequenceKind::kKeys: return "dict_keys";
-    case SequenceKind::kValues: return "dict_values";
-    case SequenceKind::kItems: return "dict_items";
+    case SequenceKind::kGroup:
+      return "tuple";
+    case SequenceKind::kRange:
+      return "range";
+    case SequenceKind::kGenerator:
+      return "generator";
+    case SequenceKind::kKeys:
+      return "dict_keys";
+    case SequenceKind::kValues:
+      return "dict_values";
+    case SequenceKind::kItems:
+      return "dict_items";
   }
   return "object";
 }
@@ -350,10 +389,12 @@ Result<bool> contains(Heap& heap, const Value& container, const Value& item) {
     return container.dict().find(item) != nullptr;
   }
   if (!container.is(Kind::kSequence) && !container.is_undefined()) {
-    return invalid_error("an object of type '", type_name(container), "' is not iterable, so nothing is 'in' it");
+    return invalid_error("an object of type '", type_name(container),
+                         "' is not iterable, so nothing is 'in' it");
   }
   FATHOM_TRY(const Values items, iterate(heap, container));
-  return std::any_of(items.begin(), items.end(), [&](const Value& other) { return equal(other, item); });
+  return std::any_of(items.begin(), items.end(),
+                     [&](const Value& other) { return equal(other, item); });
 }
 
 }  // namespace fathom::jinja

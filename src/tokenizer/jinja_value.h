@@ -1,10 +1,11 @@
-// The values a chat template computes with: those of Python that Jinja templates see. Values are cheap to copy
-// and never change once made, but for namespaces (set ns.x = ...) and generators, which are used up.
+// The values a chat template computes with: those of Python that Jinja templates see. Values are
+// cheap to copy and never change once made, but for namespaces (set ns.x = ...) and generators,
+// which are used up.
 //
-// Integers have 128 bits and report overflow, since Python's have no end. Lists and dicts know how deep they are,
-// and a depth limit holds (JinjaLimits::value_depth), so that walking or freeing one needs little stack.
-// `trusted` of a number, None or boolean, and of the brackets and commas of a container, says where it came from,
-// as the marks of a text do (jinja_text.h).
+// Integers have 128 bits and report overflow, since Python's have no end. Lists and dicts know how
+// deep they are, and a depth limit holds (JinjaLimits::value_depth), so that walking or freeing one
+// needs little stack. `trusted` of a number, None or boolean, and of the brackets and commas of a
+// container, says where it came from, as the marks of a text do (jinja_text.h).
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,8 @@ namespace jinja {
 __extension__ typedef __int128 Int;
 __extension__ typedef unsigned __int128 Uint;
 
-// What a value points to. Its memory is charged to the budget for as long as it lives; literals of a template
-// outlive renderings and belong to no budget.
+// What a value points to. Its memory is charged to the budget for as long as it lives; literals of
+// a template outlive renderings and belong to no budget.
 struct Object {
   Object() = default;
   Object(const Object&) = delete;
@@ -42,7 +43,19 @@ struct Object {
 };
 
 enum class Kind : uint8_t {
-  kUndefined, kNone, kBool, kInt, kFloat, kString, kSequence, kDict, kNamespace, kLoop, kFunction, kMethod, kMacro
+  kUndefined,
+  kNone,
+  kBool,
+  kInt,
+  kFloat,
+  kString,
+  kSequence,
+  kDict,
+  kNamespace,
+  kLoop,
+  kFunction,
+  kMethod,
+  kMacro
 };
 
 struct StringData;
@@ -97,7 +110,16 @@ struct StringData : Object {
   mutable int64_t n_chars_ = -1;
 };
 
-enum class SequenceKind : uint8_t { kList, kTuple, kRange, kGenerator, kKeys, kValues, kItems, kGroup };
+enum class SequenceKind : uint8_t {
+  kList,
+  kTuple,
+  kRange,
+  kGenerator,
+  kKeys,
+  kValues,
+  kItems,
+  kGroup
+};
 
 struct SequenceData : Object {
   SequenceKind sequence_kind = SequenceKind::kList;
@@ -132,7 +154,8 @@ struct UndefinedData : Object {
   bool is_unsafe = false;  // the sandbox's: defined in Python, but out of bounds
 };
 
-// Makes values on a budget. Where a limit is reached the budget has failed, and the value is of no use.
+// Makes values on a budget. Where a limit is reached the budget has failed, and the value is of no
+// use.
 class Heap {
  public:
   explicit Heap(JinjaBudget& budget) : budget_(budget) {}
@@ -142,7 +165,9 @@ class Heap {
 
   JinjaBudget& budget() { return budget_; }
   Value string(JinjaText text, bool markup = false);
-  Value string(std::string text, bool trusted) { return string(JinjaText(std::move(text), trusted)); }
+  Value string(std::string text, bool trusted) {
+    return string(JinjaText(std::move(text), trusted));
+  }
   Value sequence(SequenceKind kind, Values items, std::string name = {}, bool trusted = true);
   Value list(Values items) { return sequence(SequenceKind::kList, std::move(items)); }
   Value tuple(Values items) { return sequence(SequenceKind::kTuple, std::move(items)); }
@@ -203,8 +228,8 @@ uint64_t hash(const Value& value);
 std::string_view type_name(const Value& value);
 // len(value), or an error.
 Result<int64_t> length(const Value& value);
-// The items that a loop over value visits: of a list its items, of a text its characters, of a dict its keys. A
-// generator's remaining items are taken.
+// The items that a loop over value visits: of a list its items, of a text its characters, of a dict
+// its keys. A generator's remaining items are taken.
 Result<Values> iterate(Heap& heap, const Value& value);
 // "item in container".
 Result<bool> contains(Heap& heap, const Value& container, const Value& item);

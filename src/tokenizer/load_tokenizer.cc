@@ -8,7 +8,9 @@ constexpr std::string_view kTiktokenModel = "tiktoken.model";
 constexpr std::string_view kTokenizerConfig = "tokenizer_config.json";
 }  // namespace
 
-bool has_tokenizer(const ModelFiles& files) { return files.exists(kTokenizerJson) || files.exists(kTiktokenModel); }
+bool has_tokenizer(const ModelFiles& files) {
+  return files.exists(kTokenizerJson) || files.exists(kTiktokenModel);
+}
 
 Result<Tokenizer> load_tokenizer(const ModelFiles& files) {
   if (!has_tokenizer(files)) {

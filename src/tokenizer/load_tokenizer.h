@@ -1,5 +1,5 @@
-// The tokenizer of a model's files: tokenizer.json, or tiktoken.model where that is all there is, with
-// tokenizer_config.json beside it.
+// The tokenizer of a model's files: tokenizer.json, or tiktoken.model where that is all there is,
+// with tokenizer_config.json beside it.
 #pragma once
 
 #include "base/result.h"

@@ -1,5 +1,6 @@
-// Goal: `fathom bench` keeps its contract (JSON shape, table, exit codes) as a person or a script meets it. Method: runs
-// the program with tiny models and times; speeds themselves are never tested.
+// Goal: `fathom bench` keeps its contract (JSON shape, table, exit codes) as a person or a script
+// meets it. Method: runs the program with tiny models and times; speeds themselves are never
+// tested.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -34,17 +35,19 @@ std::vector<std::string> keys(const Json& json) {
 }
 void expect_keys(const Json& json, std::initializer_list<const char*> names) {
   const std::vector<std::string> present = keys(json);
-  for (const char* name : names) EXPECT_EQ(std::count(present.begin(), present.end(), name), 1) << name;
+  for (const char* name : names)
+    EXPECT_EQ(std::count(present.begin(), present.end(), name), 1) << name;
 }
 
 TEST(BenchCommand, JsonHasTheShapeOfTheContract) {
   TempDir folder;
   const std::string config = folder.write("config.json", testing_support::kTinyFp8Config);
-  const Json json = bench_json({"--config", config, "--random", "fp8", "--layers", "2+3", "--vocab", "50", "--prompt",
-                                "8,16", "--depth", "0,40", "--batch", "1,2"});
+  const Json json = bench_json({"--config", config, "--random", "fp8", "--layers", "2+3", "--vocab",
+                                "50", "--prompt", "8,16", "--depth", "0,40", "--batch", "1,2"});
   EXPECT_EQ(keys(json), (std::vector<std::string>{"machine", "model", "results"}));
   const Json& machine = *json.find("machine");
-  expect_keys(machine, {"cpu", "isa", "threads", "read_gb_s", "fp32_gflop_s", "bf16_gflop_s", "int8_gop_s"});
+  expect_keys(machine,
+              {"cpu", "isa", "threads", "read_gb_s", "fp32_gflop_s", "bf16_gflop_s", "int8_gop_s"});
   EXPECT_GT(machine.find("read_gb_s")->as_double(), 0);
   const Json& model = *json.find("model");
   EXPECT_EQ(model.find("n_dense_layers")->as_int(), 2);
@@ -56,12 +59,14 @@ TEST(BenchCommand, JsonHasTheShapeOfTheContract) {
   ASSERT_EQ(results.size(), 8u);  // two prompts and two batches, each at two depths
   for (size_t i = 0; i < results.size(); ++i) {
     const Json& result = results[i];
-    expect_keys(result, {"test", "n_prompt", "n_batch", "depth", "tokens_per_s", "runs", "bytes_per_step", "ops_per_step",
-                         "share_of_bandwidth", "share_of_peak", "limit", "machine_before", "machine_after"});
+    expect_keys(result, {"test", "n_prompt", "n_batch", "depth", "tokens_per_s", "runs",
+                         "bytes_per_step", "ops_per_step", "share_of_bandwidth", "share_of_peak",
+                         "limit", "machine_before", "machine_after"});
     EXPECT_EQ(result.find("test")->as_string(), i < 4 ? "prefill" : "decode");
     EXPECT_EQ(result.find("runs")->as_array().size(), 3u);
     EXPECT_GT(result.find("tokens_per_s")->as_double(), 0);
-    expect_keys(*result.find("machine_before"), {"read_gb_s", "fp32_gflop_s", "bf16_gflop_s", "int8_gop_s"});
+    expect_keys(*result.find("machine_before"),
+                {"read_gb_s", "fp32_gflop_s", "bf16_gflop_s", "int8_gop_s"});
     const std::string& limit = result.find("limit")->as_string();
     EXPECT_TRUE(limit == "bandwidth" || limit == "compute") << limit;
   }
@@ -84,7 +89,8 @@ TEST(BenchCommand, SavedWeightsAreAModel) {
   const std::string config = folder.write("tiny.json", testing_support::kTinyConfig);
   const std::string saved = folder.file("saved");
   const std::vector<std::string> tests = {"--prompt", "none", "--depth", "2", "--batch", "1"};
-  std::vector<std::string> arguments = {"--config", config, "--random", "bf16", "--mtp", "--save", saved};
+  std::vector<std::string> arguments = {"--config", config,   "--random", "bf16",
+                                        "--mtp",    "--save", saved};
   arguments.insert(arguments.end(), tests.begin(), tests.end());
   const Json made = bench_json(arguments);
   EXPECT_EQ(made.find("model")->find("n_mtp_modules")->as_int(), 1);
@@ -93,7 +99,8 @@ TEST(BenchCommand, SavedWeightsAreAModel) {
   arguments.insert(arguments.end(), tests.begin(), tests.end());
   const Json read = bench_json(arguments);
   for (const char* key : {"weight_bytes", "n_mtp_modules", "parameters"}) {
-    EXPECT_EQ(made.find("model")->find(key)->as_int(), read.find("model")->find(key)->as_int()) << key;
+    EXPECT_EQ(made.find("model")->find(key)->as_int(), read.find("model")->find(key)->as_int())
+        << key;
   }
 }
 
@@ -114,8 +121,13 @@ TEST(BenchCommand, SaysWhatIsWrongInOneSentence) {
       {{"--config", config, "--random", "bf16", "--layers", "3"}, 2, "DENSE+MOE"},
       {{"--config", config, "--random", "bf16", "--model", "x"}, 2, "--model"},
       {{"--config", config, "--random", "bf16", "--layers", "50000+50000"}, 1, "num_hidden_layers"},
-      {{"--config", config, "--random", "bf16", "--layers", "1+1", "--prompt", "64", "--depth", "1"}, 1, "context is 64"},
-      {{"--config", FATHOM_TESTDATA "/configs/v3.json", "--random", "fp8", "--max-memory", "8GB"}, 1, "the weights take"},
+      {{"--config", config, "--random", "bf16", "--layers", "1+1", "--prompt", "64", "--depth",
+        "1"},
+       1,
+       "context is 64"},
+      {{"--config", FATHOM_TESTDATA "/configs/v3.json", "--random", "fp8", "--max-memory", "8GB"},
+       1,
+       "the weights take"},
       {{"--prompt", "1,,2"}, 2, "--prompt"},
       {{"--batch", "0"}, 2, "--batch"},
       {{"--depth", "-1"}, 2, "--depth"},

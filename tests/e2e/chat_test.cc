@@ -1,4 +1,5 @@
-// Goal: `fathom chat` as a person meets it. Method: the program on a pseudo-terminal, and with pipes.
+// Goal: `fathom chat` as a person meets it. Method: the program on a pseudo-terminal, and with
+// pipes.
 #include <gtest/gtest.h>
 
 #include "io/json.h"
@@ -9,17 +10,23 @@ namespace fathom::test {
 namespace {
 
 TEST(Chat, APipeGetsTheAnswersAlone) {
-  const RunResult result = run_fathom({"chat", "--temperature", "0", "--max-tokens", "8"}, {.input = "hello\nwho are you?\n"});
+  const RunResult result = run_fathom({"chat", "--temperature", "0", "--max-tokens", "8"},
+                                      {.input = "hello\nwho are you?\n"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_GE(std::count(result.out.begin(), result.out.end(), '\n'), 2);
   EXPECT_EQ(result.out.find("> "), std::string::npos);
-  EXPECT_EQ(run_fathom({"chat", "--temperature", "0", "--max-tokens", "8"}, {.input = "hello\nwho are you?\n"}).out, result.out);
+  EXPECT_EQ(run_fathom({"chat", "--temperature", "0", "--max-tokens", "8"},
+                       {.input = "hello\nwho are you?\n"})
+                .out,
+            result.out);
 }
 
 TEST(Chat, CommandsDoWhatTheySay) {
   TempDir folder;
   Terminal chat({FATHOM_BINARY, "chat", "--seed", "1", "--max-tokens", "8"},
-                {.input = "", .environment = {{"XDG_STATE_HOME", folder.path()}, {"TERM", "xterm"}}, .directory = folder.path()});
+                {.input = "",
+                 .environment = {{"XDG_STATE_HOME", folder.path()}, {"TERM", "xterm"}},
+                 .directory = folder.path()});
   ASSERT_TRUE(chat.expect("> ")) << chat.output();
   chat.type("/help\n");
   EXPECT_TRUE(chat.expect("/retry")) << chat.output();
@@ -54,7 +61,9 @@ TEST(Chat, CommandsDoWhatTheySay) {
 TEST(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
   TempDir folder;
   Terminal chat({FATHOM_BINARY, "chat", "--ignore-eos", "--seed", "1"},
-                {.input = "", .environment = {{"XDG_STATE_HOME", folder.path()}, {"TERM", "xterm"}}, .directory = ""});
+                {.input = "",
+                 .environment = {{"XDG_STATE_HOME", folder.path()}, {"TERM", "xterm"}},
+                 .directory = ""});
   ASSERT_TRUE(chat.expect("> ")) << chat.output();
   chat.type("tell me a long story\n");
   ASSERT_TRUE(chat.expect("\n"));
@@ -70,8 +79,11 @@ TEST(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
 
 TEST(Chat, AFullContextDropsTheOldestTurnsAndSaysSo) {
   std::string input;
-  for (int i = 0; i < 8; ++i) input += "this is question number " + std::to_string(i) + " of several that fill the context\n";
-  const RunResult result = run_fathom({"chat", "--context", "96", "--max-tokens", "12", "--seed", "1", "--system", "be kind"}, {.input = input});
+  for (int i = 0; i < 8; ++i)
+    input += "this is question number " + std::to_string(i) + " of several that fill the context\n";
+  const RunResult result = run_fathom(
+      {"chat", "--context", "96", "--max-tokens", "12", "--seed", "1", "--system", "be kind"},
+      {.input = input});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.err.find("oldest messages were dropped"), std::string::npos) << result.err;
 }

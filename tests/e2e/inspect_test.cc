@@ -1,5 +1,6 @@
-// Goal: `fathom inspect` keeps its contract (JSON shape, figures, exit codes) as a person or a script meets it.
-// Method: runs the program on the configs of published models and on the reference models where they are.
+// Goal: `fathom inspect` keeps its contract (JSON shape, figures, exit codes) as a person or a
+// script meets it. Method: runs the program on the configs of published models and on the reference
+// models where they are.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -56,7 +57,10 @@ TEST(Inspect, VerifyFindsOneFlippedBit) {
   folder.write("SHA256SUMS", sha256_hex(std::as_bytes(std::span(bytes))) + "  " + shard + "\n");
   const RunResult good = run_fathom({"inspect", folder.path(), "--verify"});
   EXPECT_EQ(good.exit_code, 0) << good.err;
-  EXPECT_NE(good.out.find("1 of 2 files of weights and 0 others have a known checksum, and it is right"), std::string::npos) << good.out;
+  EXPECT_NE(
+      good.out.find("1 of 2 files of weights and 0 others have a known checksum, and it is right"),
+      std::string::npos)
+      << good.out;
   bytes[bytes.size() - 1000] ^= 4;
   folder.write(shard, bytes);
   EXPECT_EQ(run_fathom({"inspect", folder.path()}).exit_code, 0);
@@ -69,8 +73,9 @@ TEST(Inspect, VerifyFindsOneFlippedBit) {
 TEST(Inspect, TextShowsTheFiguresAndWhatFits) {
   const RunResult result = run_fathom({"inspect", kConfigs + "v3.json", "--memory", "1TB"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  for (const char* text : {"671,026,419,200", "37,552,297,472", "36,625,618,432", "13,463,426,304", "11,610,068,224",
-                           "688.6 GB", "70,272", "163,840", "What fits into 1.0 TB\n", "does not fit"}) {
+  for (const char* text :
+       {"671,026,419,200", "37,552,297,472", "36,625,618,432", "13,463,426,304", "11,610,068,224",
+        "688.6 GB", "70,272", "163,840", "What fits into 1.0 TB\n", "does not fit"}) {
     EXPECT_NE(result.out.find(text), std::string::npos) << text;
   }
   EXPECT_EQ(result.out.find("lm_head"), std::string::npos);
@@ -83,8 +88,8 @@ TEST(Inspect, ContextIsWhatTheWeightsLeave) {
   const Json config = inspect_json(kConfigs + "v2-lite.json");
   const int64_t weights = number(config, "bytes", "total");
   const int64_t token = number(config, "kv_bytes_per_token", "bf16");
-  const RunResult result =
-      run_fathom({"inspect", kConfigs + "v2-lite.json", "--json", "--memory", str_cat(weights + 10 * token - 1)});
+  const RunResult result = run_fathom({"inspect", kConfigs + "v2-lite.json", "--json", "--memory",
+                                       str_cat(weights + 10 * token - 1)});
   const auto json = parse_json(result.out);
   ASSERT_TRUE(json.ok());
   const Json& fit = json->find("memory")->find("fits")->as_array()[0];
@@ -119,7 +124,8 @@ TEST(Inspect, SaysWhatIsWrongInOneSentence) {
   EXPECT_NE(error_of(folder.file("nothing.json"), 1).find("nothing.json"), std::string::npos);
   EXPECT_NE(error_of(folder.write("model.gguf", "GGUF"), 1).find("GGUF"), std::string::npos);
   EXPECT_NE(error_of(folder.write("model.safetensors", ""), 1).find("folder"), std::string::npos);
-  EXPECT_NE(error_of(folder.write("half.json", "{\"model_type\": "), 1).find("half.json"), std::string::npos);
+  EXPECT_NE(error_of(folder.write("half.json", "{\"model_type\": "), 1).find("half.json"),
+            std::string::npos);
   EXPECT_NE(error_of(folder.path(), 1).find("config.json"), std::string::npos);
 }
 

@@ -1,4 +1,5 @@
-// Goal: nothing is allocated in a decode step. Method: this program's operator new counts while a step runs.
+// Goal: nothing is allocated in a decode step. Method: this program's operator new counts while a
+// step runs.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -50,19 +51,23 @@ TEST(DecodeStep, AllocatesNothing) {
       KvSequence a(*model.kv, 200), b(*model.kv, 200);
       ASSERT_TRUE(a.reserve(200) && b.reserve(200));
       const std::vector<int32_t> prompt(60, 7);
-      const std::vector<BatchSequence> prefill = {{.tokens = prompt, .first_position = 0, .absorbed = false, .kv = &a}};
+      const std::vector<BatchSequence> prefill = {
+          {.tokens = prompt, .first_position = 0, .absorbed = false, .kv = &a}};
       model.transformer->forward({.sequences = prefill});
       Sampler sampler(model.config.vocab_size);
       std::vector<float> logits(static_cast<size_t>(2 * model.config.vocab_size));
       const int32_t rows[] = {0, 1};
       const int32_t token_a[] = {3}, token_b[] = {5};
-      std::vector<BatchSequence> step = {{.tokens = token_a, .first_position = 60, .absorbed = true, .kv = &a},
-                                         {.tokens = token_b, .first_position = 0, .absorbed = true, .kv = &b}};
+      std::vector<BatchSequence> step = {
+          {.tokens = token_a, .first_position = 60, .absorbed = true, .kv = &a},
+          {.tokens = token_b, .first_position = 0, .absorbed = true, .kv = &b}};
       const TokenCounts counts;
       const auto decode = [&] {
-        model.transformer->logits(model.transformer->forward({.sequences = step}), rows, logits.data());
-        sampler.sample(std::span<const float>(logits).first(static_cast<size_t>(model.config.vocab_size)),
-                       {.temperature = 0.7, .top_p = 0.9}, counts, 60);
+        model.transformer->logits(model.transformer->forward({.sequences = step}), rows,
+                                  logits.data());
+        sampler.sample(
+            std::span<const float>(logits).first(static_cast<size_t>(model.config.vocab_size)),
+            {.temperature = 0.7, .top_p = 0.9}, counts, 60);
         for (auto& sequence : step) ++sequence.first_position;
       };
       decode();

@@ -1,6 +1,7 @@
-// Goal: a request's bytes do not depend on how the work is cut (docs/numerics.md): prompt at once, in pieces, token by
-// token; 1, 2, 3 threads; alone, or in a batch whose neighbours come and go. Method: the same tokens, compared bit by bit,
-// for every weight format that is there, every --activations, --kv-dtype and attention form, on every instruction set.
+// Goal: a request's bytes do not depend on how the work is cut (docs/numerics.md): prompt at once,
+// in pieces, token by token; 1, 2, 3 threads; alone, or in a batch whose neighbours come and go.
+// Method: the same tokens, compared bit by bit, for every weight format that is there, every
+// --activations, --kv-dtype and attention form, on every instruction set.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -46,12 +47,14 @@ std::vector<Setting> settings() {
 
 std::string setting_name(const ::testing::TestParamInfo<Setting>& info) {
   const Setting& s = info.param;
-  std::string name = s.model + "_" + s.isa + "_" + s.activations + "_" + s.kv_dtype + "_" + s.attention;
+  std::string name =
+      s.model + "_" + s.isa + "_" + s.activations + "_" + s.kv_dtype + "_" + s.attention;
   for (char& c : name) c = c == '-' ? '_' : c;
   return name;
 }
 
-std::unique_ptr<LoadedModel> open(const Setting& setting, int n_threads, int64_t prefill_rows, int64_t max_running = 1) {
+std::unique_ptr<LoadedModel> open(const Setting& setting, int n_threads, int64_t prefill_rows,
+                                  int64_t max_running = 1) {
   auto model = load_model({.path = reference_model_folder(setting.model),
                            .n_threads = n_threads,
                            .isa = setting.isa,
@@ -79,7 +82,11 @@ std::vector<int32_t> some_ids(int64_t n, uint32_t seed) {
 Score score(const Setting& setting, int n_threads, int64_t chunk) {
   const auto model = open(setting, n_threads, chunk);
   Scorer scorer(*model->transformer, *model->kv,
-                {.attention = model->attention, .context = model->context, .chunk = chunk, .keep_logits = true, .keep_trace = false});
+                {.attention = model->attention,
+                 .context = model->context,
+                 .chunk = chunk,
+                 .keep_logits = true,
+                 .keep_trace = false});
   auto result = scorer.score(some_ids(150, 1));
   EXPECT_TRUE(result.ok());
   return std::move(result).value();
@@ -95,9 +102,11 @@ INSTANTIATE_TEST_SUITE_P(All, Bytes, ::testing::ValuesIn(settings()), setting_na
 
 TEST_P(Bytes, PiecesAndThreadsAreInvisible) {
   const Score whole = score(GetParam(), 1, 256);
-  for (const auto& [n_threads, chunk] : std::vector<std::pair<int, int64_t>>{{1, 1}, {1, 7}, {2, 64}, {2, 256}, {3, 33}, {3, 1}}) {
+  for (const auto& [n_threads, chunk] :
+       std::vector<std::pair<int, int64_t>>{{1, 1}, {1, 7}, {2, 64}, {2, 256}, {3, 33}, {3, 1}}) {
     const Score pieces = score(GetParam(), n_threads, chunk);
-    EXPECT_TRUE(same_bytes(whole.logits, pieces.logits)) << n_threads << " threads, pieces of " << chunk;
+    EXPECT_TRUE(same_bytes(whole.logits, pieces.logits))
+        << n_threads << " threads, pieces of " << chunk;
     EXPECT_TRUE(same_bytes(whole.logprobs, pieces.logprobs));
     EXPECT_TRUE(same_bytes(whole.mtp_logits, pieces.mtp_logits));
   }
@@ -131,7 +140,8 @@ TEST_P(Bytes, NeighboursInTheBatchAreInvisible) {
     ASSERT_TRUE(engine->submit(request(70, 5, 20), alone).ok());
     while (!engine->idle()) engine->step();
   }
-  // Neighbours of other lengths that begin earlier and later, end earlier and later; small pieces of prompts.
+  // Neighbours of other lengths that begin earlier and later, end earlier and later; small pieces
+  // of prompts.
   const auto model = open(GetParam(), 2, 24, 6);
   const auto engine = model->make_engine();
   std::vector<Generated> neighbours(7);
@@ -141,7 +151,11 @@ TEST_P(Bytes, NeighboursInTheBatchAreInvisible) {
   for (int i = 0; i < 3; ++i) engine->step();
   ASSERT_TRUE(engine->submit(request(70, 5, 20), among).ok());
   for (size_t i = 2; i < neighbours.size(); ++i) {
-    ASSERT_TRUE(engine->submit(request(20 + 17 * static_cast<int64_t>(i), 13 + static_cast<uint32_t>(i), 5), neighbours[i]).ok());
+    ASSERT_TRUE(
+        engine
+            ->submit(request(20 + 17 * static_cast<int64_t>(i), 13 + static_cast<uint32_t>(i), 5),
+                     neighbours[i])
+            .ok());
     engine->step();
   }
   while (!engine->idle()) engine->step();
@@ -164,7 +178,8 @@ TEST(Forms, NaiveAndAbsorbedAgreeInF32) {
 }
 
 TEST(Forms, AutoUsesTheFormOfThePosition) {
-  // A generated token's bytes are those of the absorbed form over a naive prompt, whatever the chunks of the prompt.
+  // A generated token's bytes are those of the absorbed form over a naive prompt, whatever the
+  // chunks of the prompt.
   const Setting automatic = {"v3-fp8", "auto", "fp8", "bf16", "auto"};
   std::vector<Generated> results(3);
   int64_t rows[] = {256, 64, 7};

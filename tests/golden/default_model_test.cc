@@ -1,5 +1,6 @@
 // Goal: the embedded default model writes the reference's greedy text and has its perplexity.
-// Method: testdata/default, computed in float64 by another implementation (--activations full --kv-dtype f32).
+// Method: testdata/default, computed in float64 by another implementation (--activations full
+// --kv-dtype f32).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -28,7 +29,8 @@ std::vector<Json> json_lines(const std::string& path) {
 
 std::vector<int32_t> ids_of(const Json& json, const char* field) {
   std::vector<int32_t> out;
-  for (const Json& id : json.find(field)->as_array()) out.push_back(static_cast<int32_t>(id.as_int()));
+  for (const Json& id : json.find(field)->as_array())
+    out.push_back(static_cast<int32_t>(id.as_int()));
   return out;
 }
 
@@ -86,7 +88,8 @@ TEST(DefaultModel, GreedyTextIsTheReferences) {
 
 TEST(DefaultModel, PerplexityIsTheReferences) {
   const auto model = default_model();
-  Scorer scorer(*model->transformer, *model->kv, {.attention = AttentionForm::kAuto, .context = model->context, .chunk = 256});
+  Scorer scorer(*model->transformer, *model->kv,
+                {.attention = AttentionForm::kAuto, .context = model->context, .chunk = 256});
   double nll = 0, expected = 0;
   int64_t n = 0;
   for (const Json& line : json_lines(FATHOM_TESTDATA "/default/perplexity.jsonl")) {

@@ -1,6 +1,7 @@
-// Goal: the model computes what the reference implementations compute, on every kind of checkpoint of the family.
-// Method: score the reference's ids under its stated arithmetic and compare logits, hidden states, router choices and
-// greedy continuations with what stands in reference.safetensors (testdata/models/README.md says how it was made).
+// Goal: the model computes what the reference implementations compute, on every kind of checkpoint
+// of the family. Method: score the reference's ids under its stated arithmetic and compare logits,
+// hidden states, router choices and greedy continuations with what stands in reference.safetensors
+// (testdata/models/README.md says how it was made).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,7 +49,8 @@ class Reference {
     const Tensor& tensor = *find(name);
     const int64_t n = tensor.shape[1];
     std::vector<int32_t> out;
-    for (int64_t i = 0; i < n; ++i) out.push_back(static_cast<int32_t>(tensor.as<int64_t>()[row * n + i]));
+    for (int64_t i = 0; i < n; ++i)
+      out.push_back(static_cast<int32_t>(tensor.as<int64_t>()[row * n + i]));
     return out;
   }
   Json json;
@@ -58,7 +60,8 @@ class Reference {
   SafetensorsFile tensors_;
 };
 
-std::unique_ptr<LoadedModel> open(const std::string& folder, const std::string& isa, const std::string& activations,
+std::unique_ptr<LoadedModel> open(const std::string& folder, const std::string& isa,
+                                  const std::string& activations,
                                   const std::string& attention = "auto") {
   auto model = load_model({.path = folder,
                            .n_threads = 2,
@@ -77,7 +80,11 @@ std::unique_ptr<LoadedModel> open(const std::string& folder, const std::string& 
 
 Score score(LoadedModel& model, const std::vector<int32_t>& ids, bool trace = false) {
   Scorer scorer(*model.transformer, *model.kv,
-                {.attention = model.attention, .context = model.context, .chunk = 512, .keep_logits = true, .keep_trace = trace});
+                {.attention = model.attention,
+                 .context = model.context,
+                 .chunk = 512,
+                 .keep_logits = true,
+                 .keep_trace = trace});
   auto result = scorer.score(ids);
   EXPECT_TRUE(result.ok()) << result.error().message;
   return std::move(result).value();
@@ -90,12 +97,14 @@ float largest(const float* values, int64_t n) {
 }
 
 // Of each row of `got` against `want`, the largest difference relative to `scale`.
-std::vector<double> row_differences(const float* got, const float* want, int64_t rows, int64_t width, double scale) {
+std::vector<double> row_differences(const float* got, const float* want, int64_t rows,
+                                    int64_t width, double scale) {
   std::vector<double> out;
   for (int64_t row = 0; row < rows; ++row) {
     double worst = 0;
     for (int64_t i = 0; i < width; ++i) {
-      worst = std::max(worst, std::fabs(double{got[row * width + i]} - double{want[row * width + i]}) / scale);
+      worst = std::max(
+          worst, std::fabs(double{got[row * width + i]} - double{want[row * width + i]}) / scale);
     }
     out.push_back(worst);
   }
@@ -103,7 +112,8 @@ std::vector<double> row_differences(const float* got, const float* want, int64_t
 }
 
 double share_within(const std::vector<double>& differences, double tolerance) {
-  const auto n = std::count_if(differences.begin(), differences.end(), [&](double d) { return d <= tolerance; });
+  const auto n = std::count_if(differences.begin(), differences.end(),
+                               [&](double d) { return d <= tolerance; });
   return static_cast<double>(n) / static_cast<double>(differences.size());
 }
 
@@ -137,7 +147,8 @@ TEST_P(ReferenceModel, LogitsAgree) {
   const Reference reference(GetParam().folder);
   for (const Json& compare : reference.json.find("compare")->as_array()) {
     const std::string name = compare.find("tensor")->as_string();
-    const std::string ids_name = compare.find("ids") != nullptr ? compare.find("ids")->as_string() : "input_ids";
+    const std::string ids_name =
+        compare.find("ids") != nullptr ? compare.find("ids")->as_string() : "input_ids";
     const double tolerance = compare.find("tolerance")->as_double();
     const Json* share = compare.find("share_of_tokens");
     const Tensor& want = *reference.find(name);
@@ -145,7 +156,8 @@ TEST_P(ReferenceModel, LogitsAgree) {
     const int64_t rows = want.shape[1], width = want.shape[2];
     const float scale = largest(want.as<float>(), want.elements());
     for (const char* attention : {"naive", "absorbed"}) {
-      const auto model = open(GetParam().folder, GetParam().isa, compare.find("activations")->as_string(), attention);
+      const auto model = open(GetParam().folder, GetParam().isa,
+                              compare.find("activations")->as_string(), attention);
       std::vector<double> differences;
       for (int64_t row = 0; row < want.shape[0]; ++row) {
         const Score result = score(*model, reference.ids(ids_name, row));
@@ -155,11 +167,13 @@ TEST_P(ReferenceModel, LogitsAgree) {
           const int64_t from = at != nullptr ? at->as<int64_t>()[t] : t;
           got.insert(got.end(), all.begin() + from * width, all.begin() + (from + 1) * width);
         }
-        const auto d = row_differences(got.data(), want.as<float>() + row * rows * width, rows, width, scale);
+        const auto d =
+            row_differences(got.data(), want.as<float>() + row * rows * width, rows, width, scale);
         differences.insert(differences.end(), d.begin(), d.end());
       }
       EXPECT_GE(share_within(differences, tolerance), share == nullptr ? 1.0 : share->as_double())
-          << name << ' ' << attention << ": worst " << *std::max_element(differences.begin(), differences.end());
+          << name << ' ' << attention << ": worst "
+          << *std::max_element(differences.begin(), differences.end());
     }
   }
 }
@@ -170,8 +184,8 @@ TEST_P(TracedModel, HiddenStatesAndRouterChoicesAgree) {
   const Score result = score(*model, reference.ids("input_ids", 0), /*trace=*/true);
   for (size_t layer = 0; layer < result.hidden.size(); ++layer) {
     const Tensor& want = *reference.find("hidden." + std::to_string(layer));
-    const auto d = row_differences(result.hidden[layer].data(), want.as<float>(), want.shape[0], want.shape[1],
-                                   largest(want.as<float>(), want.elements()));
+    const auto d = row_differences(result.hidden[layer].data(), want.as<float>(), want.shape[0],
+                                   want.shape[1], largest(want.as<float>(), want.elements()));
     EXPECT_LE(*std::max_element(d.begin(), d.end()), 2e-5) << "layer " << layer;
   }
   ASSERT_FALSE(result.routers.empty());
@@ -180,8 +194,10 @@ TEST_P(TracedModel, HiddenStatesAndRouterChoicesAgree) {
     const Tensor& indices = *reference.find(prefix + ".indices");
     const Tensor& weights = *reference.find(prefix + ".weights");
     for (int64_t i = 0; i < indices.elements(); ++i) {
-      ASSERT_EQ(router.indices[static_cast<size_t>(i)], indices.as<int64_t>()[i]) << prefix << ' ' << i;
-      ASSERT_NEAR(router.weights[static_cast<size_t>(i)], weights.as<float>()[i], 1e-4 * std::fabs(weights.as<float>()[i]));
+      ASSERT_EQ(router.indices[static_cast<size_t>(i)], indices.as<int64_t>()[i])
+          << prefix << ' ' << i;
+      ASSERT_NEAR(router.weights[static_cast<size_t>(i)], weights.as<float>()[i],
+                  1e-4 * std::fabs(weights.as<float>()[i]));
     }
   }
 }
@@ -210,7 +226,8 @@ TEST_P(ReferenceModel, GreedyContinuationsAgree) {
   }
   while (!engine->idle()) engine->step();
   for (int64_t row = 0; row < want.shape[0]; ++row) {
-    EXPECT_EQ(sinks[static_cast<size_t>(row)].tokens, reference.ids("greedy", row)) << "sequence " << row;
+    EXPECT_EQ(sinks[static_cast<size_t>(row)].tokens, reference.ids("greedy", row))
+        << "sequence " << row;
   }
 }
 
@@ -221,14 +238,15 @@ TEST_P(Fp8Model, LinearLayerAgrees) {
   const auto model = open(GetParam().folder, GetParam().isa, "fp8");
   const LinearWeight& weight = model->weights.layers[0].mlp.gate_proj;
   LinearInput input(x->shape[0], x->shape[1]);
-  input.prepare(model->transformer->compute(), x->as<float>(), x->shape[1], x->shape[0], x->shape[1],
-                input_format(model->activations, weight.dtype));
+  input.prepare(model->transformer->compute(), x->as<float>(), x->shape[1], x->shape[0],
+                x->shape[1], input_format(model->activations, weight.dtype));
   std::vector<float> y(static_cast<size_t>(want.elements()));
   linear(model->transformer->compute(), input, weight, y.data(), want.shape[1]);
   for (int64_t row = 0; row < want.shape[0]; ++row) {
     const float* expected = want.as<float>() + row * want.shape[1];
     const double scale = std::max(largest(expected, want.shape[1]), 1e-30f);
-    const auto d = row_differences(y.data() + row * want.shape[1], expected, 1, want.shape[1], scale);
+    const auto d =
+        row_differences(y.data() + row * want.shape[1], expected, 1, want.shape[1], scale);
     EXPECT_LE(d[0], 1e-5) << "row " << row;
   }
 }

@@ -16,12 +16,14 @@ std::vector<std::string> reference_model_folders() {
   for (const char* root : {FATHOM_SHARED "/reference/models", FATHOM_TESTDATA "/models"}) {
     if (!fs::is_directory(root)) continue;
     for (const auto& entry : fs::directory_iterator(root)) {
-      if (fs::exists(entry.path() / "reference.safetensors") && seen.insert(base_name(entry.path().string())).second) {
+      if (fs::exists(entry.path() / "reference.safetensors") &&
+          seen.insert(base_name(entry.path().string())).second) {
         folders.push_back(entry.path().string());
       }
     }
   }
-  std::sort(folders.begin(), folders.end(), [](const auto& a, const auto& b) { return base_name(a) < base_name(b); });
+  std::sort(folders.begin(), folders.end(),
+            [](const auto& a, const auto& b) { return base_name(a) < base_name(b); });
   return folders;
 }
 

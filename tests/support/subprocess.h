@@ -12,7 +12,7 @@
 namespace fathom::test {
 
 struct RunOptions {
-  std::string input = {};                                             // standard input, then its end
+  std::string input = {};  // standard input, then its end
   std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's own
   std::string directory = {};                                         // empty: the current one
   int timeout_seconds = 60;

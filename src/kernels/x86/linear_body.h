@@ -17,7 +17,6 @@ namespace {
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-
 // acc[r][c] += x[r] * w[c] over k in [begin, end), lane by lane. ahead: bytes from a weight to what
 // to fetch with it, none if 0.
 template <class W, int R, int C>
