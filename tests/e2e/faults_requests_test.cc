@@ -75,6 +75,62 @@ std::vector<BadLine> tokenize_lines() {
   };
 }
 
+// One field of a request that is wrong.
+BadLine wrong(std::string name, const std::string& field, std::vector<std::string> says) {
+  return {std::move(name),
+          "{\"prompt\": \"a\", \"max_tokens\": 1, " + field + "}",
+          std::move(says),
+          {},
+          {}};
+}
+
+std::vector<BadLine> generate_lines() {
+  return {
+      {"NoPrompt", "{}", {"prompt", "messages", "ids"}, {}, {}},
+      {"PromptAndIds", "{\"prompt\": \"a\", \"ids\": [1]}", {"prompt", "ids"}, {}, {}},
+      {"PromptIsANumber", "{\"prompt\": 7}", {"prompt"}, {}, {}},
+      {"IdsAreEmpty", "{\"ids\": []}", {}, {}, {}},
+      {"IdBeyondTheVocabulary", "{\"ids\": [0, 4096]}", {"4096"}, {}, {}},
+      {"PromptLongerThanTheContext",
+       "{\"ids\": [" + many(600, "5,") + "5]}",
+       {"601", "512"},
+       {},
+       {}},
+      {"MessagesAreAText", "{\"messages\": \"hello\"}", {"messages"}, {}, {}},
+      {"ToolsWithoutMessages", "{\"prompt\": \"a\", \"tools\": []}", {"tools", "messages"}, {}, {}},
+      wrong("UnknownField", "\"temprature\": 1", {"temprature"}),
+      wrong("ChoicesZero", "\"n\": 0", {"n is 0"}),
+      wrong("ChoicesNegative", "\"n\": -1", {"-1"}),
+      wrong("ChoicesABillion", "\"n\": 1000000000", {"1000000000"}),
+      {"MaxTokensNegative",
+       "{\"prompt\": \"a\", \"max_tokens\": -1}",
+       {"max_tokens", "-1"},
+       {},
+       {}},
+      wrong("TemperatureNegative", "\"temperature\": -1", {"temperature", "-1"}),
+      wrong("TemperatureIsAText", "\"temperature\": \"hot\"", {"temperature"}),
+      wrong("TemperatureHuge", "\"temperature\": 1e30", {"temperature"}),
+      wrong("TopPZero", "\"top_p\": 0", {"top_p"}),
+      wrong("TopKNegative", "\"top_k\": -2", {"top_k", "-2"}),
+      wrong("MinPTwo", "\"min_p\": 2", {"min_p", "2"}),
+      wrong("RepetitionPenaltyZero", "\"repetition_penalty\": 0", {"repetition_penalty"}),
+      wrong("BiasOfIdMinusOne", "\"logit_bias\": {\"-1\": 1}", {"logit_bias", "-1"}),
+      wrong("BiasBeyondTheVocabulary", "\"logit_bias\": {\"4096\": 1}", {"logit_bias", "4096"}),
+      wrong("BiasOfAWord", "\"logit_bias\": {\"yes\": 1}", {"logit_bias", "yes"}),
+      wrong("BiasBeyondF32", "\"logit_bias\": {\"5\": 1e308}", {"logit_bias"}),
+      wrong("StopIsEmpty", "\"stop\": [\"\"]", {"stop", "empty"}),
+      wrong("StopsWithoutEnd", "\"stop\": [" + many(1'000'000, "\"a\",") + "\"b\"]",
+            {"stop", "1000001"}),
+      wrong("StopIsANumber", "\"stop\": 7", {"stop"}),
+      wrong("StopIdBeyondTheVocabulary", "\"stop_token_ids\": [4096]", {"stop_token_ids", "4096"}),
+      wrong("LogprobsNegative", "\"logprobs\": -1", {"logprobs", "-1"}),
+      wrong("TopLogprobsNegative", "\"top_logprobs\": -1", {"top_logprobs", "-1"}),
+      wrong("MinTokensNegative", "\"min_tokens\": -5", {"min_tokens", "-5"}),
+      wrong("SeedBeyondInt64", "\"seed\": 18446744073709551616", {"seed"}),
+      wrong("IgnoreEosIsAText", "\"ignore_eos\": \"yes\"", {"ignore_eos"}),
+  };
+}
+
 void add(std::vector<BadLine>& all, std::vector<BadLine> lines,
          const std::vector<std::string>& command, const std::string& good) {
   for (BadLine& line : lines) {
@@ -97,6 +153,9 @@ std::vector<BadLine> all_lines() {
   add(all, lines_for_all(), {"template"}, messages);
   add(all, score_lines(), {"score"}, scored);
   add(all, tokenize_lines(), {"tokenize", "--jsonl"}, text);
+  const std::string greedy = "{\"ids\": [0, 453], \"max_tokens\": 2, \"temperature\": 0}";
+  add(all, lines_for_all(), {"generate", "--input-file", "-"}, greedy);
+  add(all, generate_lines(), {"generate", "--input-file", "-"}, greedy);
   return all;
 }
 
