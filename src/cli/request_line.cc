@@ -131,8 +131,14 @@ Status read_sampling(const Json& json, RequestLine& line) {
   if (line.n < 1 || line.n > kChoicesMax)
     return invalid_error("n is ", line.n, ", expected 1 to ", kChoicesMax);
 
-  FATHOM_RETURN_IF_ERROR(read_int(json, "max_tokens", request.max_tokens));
-  FATHOM_RETURN_IF_ERROR(read_int(json, "max_completion_tokens", request.max_tokens));
+  for (const char* const field : {"max_tokens", "max_completion_tokens"}) {
+    FATHOM_RETURN_IF_ERROR(read_int(json, field, request.max_tokens));
+    const Json* const given = json.find(field);
+    if (given != nullptr && given->is_int() && given->as_int() < 1) {
+      return invalid_error(field, " is ", given->as_int(),
+                           ", expected 1 or more; leave it out for as many as the context holds");
+    }
+  }
   FATHOM_RETURN_IF_ERROR(read_int(json, "min_tokens", request.min_tokens));
   FATHOM_RETURN_IF_ERROR(read_stop(json, request.stop));
   FATHOM_RETURN_IF_ERROR(read_ids(json, "stop_token_ids", request.stop_token_ids));
