@@ -81,11 +81,10 @@ Result<std::string> integer_digits(const Directive& d, const Value& value) {
   }
   const unsigned base = d.type == 'x' || d.type == 'X' ? 16 : d.type == 'o' ? 8 : 10;
   Uint rest = number < 0 ? Uint{0} - static_cast<Uint>(number) : static_cast<Uint>(number);
+  const std::string_view alphabet = d.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits.insert(
-        digits.begin(),
-        (d.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[static_cast<int>(rest % base)]);
+    digits.insert(digits.begin(), alphabet[static_cast<size_t>(rest % base)]);
     rest /= base;
   } while (rest != 0);
   if (d.precision > kMaxPrecision)
