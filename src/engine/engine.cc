@@ -44,7 +44,8 @@ struct Engine::Running {
   int64_t max_tokens = 0;  // resolved against the context
   int64_t n_cached = 0;    // positions in the cache
   int64_t n_generated = 0;
-  int32_t last_token = -1;  // generated, not in the cache yet
+  int32_t last_token = -1;      // generated, not in the cache yet
+  std::vector<int32_t> answer;  // generated, last_token included
   std::vector<int32_t> stop_ids;
   bool done = false;
   int64_t n_prompt() const { return static_cast<int64_t>(request.prompt.size()); }
@@ -153,19 +154,57 @@ void Engine::cancel(RequestId id) {
   }
 }
 
+// The kept cache, cut to what the request begins with too, or an empty one. Rows are the same bytes
+// whoever computed them, so this saves work and changes nothing.
+std::unique_ptr<KvSequence> Engine::begin_cache(Running& running) {
+  const std::vector<int32_t>& prompt = running.request.prompt;
+  if (kept_.kv != nullptr) {
+    // At least the last token is computed: its logits are wanted.
+    const size_t end = std::min(kept_.tokens.size(), prompt.size() - 1);
+    const auto [kept, given] = std::mismatch(
+        kept_.tokens.begin(), kept_.tokens.begin() + static_cast<ptrdiff_t>(end), prompt.begin());
+    const int64_t n = given - prompt.begin();
+    if (n > 0 && (kept == kept_.tokens.end() || n >= kKvBlockRows)) {
+      running.n_cached = n;
+      kept_.kv->release(n);
+      return std::move(kept_.kv);
+    }
+  }
+  running.n_cached = 0;
+  return std::make_unique<KvSequence>(pool_, options_.context);
+}
+
 // A request starts only when the cache has room for all of it: it can always finish.
 void Engine::admit() {
   while (!queue_.empty() && static_cast<int64_t>(running_.size()) < options_.max_running) {
     Running& next = *queue_.front();
     const int64_t positions = next.n_prompt() + next.max_tokens;
-    next.kv = std::make_unique<KvSequence>(pool_, positions);
-    if (!next.kv->reserve(positions)) {
+    next.kv = begin_cache(next);
+    bool room = next.kv->reserve(positions);
+    if (!room && kept_.kv != nullptr) {
+      kept_.kv.reset();
+      room = next.kv->reserve(positions);
+    }
+    if (!room) {
       next.kv.reset();
       return;
     }
     running_.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
+}
+
+// Keeps what the cache holds of a request that ends, as far as a prompt would compute it the same
+// way: the form of attention belongs to the position, so of kAuto the prompt only.
+void Engine::keep_cache(Running& running) {
+  if (running.kv == nullptr || running.n_cached == 0) return;
+  kept_.tokens = std::move(running.request.prompt);
+  if (is_absorbed(options_.attention, true) == is_absorbed(options_.attention, false)) {
+    kept_.tokens.insert(kept_.tokens.end(), running.answer.begin(), running.answer.end());
+  }
+  kept_.tokens.resize(std::min(kept_.tokens.size(), static_cast<size_t>(running.n_cached)));
+  kept_.kv = std::move(running.kv);
+  kept_.kv->release(static_cast<int64_t>(kept_.tokens.size()));
 }
 
 // Rows of the step: every answer's last token, then prompts in the order of arrival as far as they
@@ -244,6 +283,7 @@ void Engine::accept_token(Running& running, std::span<const float> logits) {
     top_logprobs(model_.compute().isa, logits, request.logprobs, event.top_logprobs);
   }
   running.last_token = event.token;
+  running.answer.push_back(event.token);
   running.counts.add_answer(event.token);
   ++running.n_generated;
   ++counters_.generated_tokens;
@@ -269,6 +309,7 @@ void Engine::finish(Running& running, TokenEvent& event, FinishReason reason) {
     event.text += running.stops.push(running.decoder->finish());
     event.text += running.stops.finish();
   }
+  keep_cache(running);
   running.kv.reset();
   running.done = true;
 }

@@ -51,7 +51,7 @@ class Engine {
   void step();
 
   struct Counters {
-    int64_t prompt_tokens = 0;
+    int64_t prompt_tokens = 0;  // computed, those from a kept cache not counted
     int64_t generated_tokens = 0;
     int64_t steps = 0;
   };
@@ -60,6 +60,8 @@ class Engine {
  private:
   struct Running;
   void admit();
+  std::unique_ptr<KvSequence> begin_cache(Running& running);
+  void keep_cache(Running& running);
   void plan();
   void finish_step(const float* hidden);
   void accept_token(Running& running, std::span<const float> logits);
@@ -74,6 +76,12 @@ class Engine {
   RequestId next_id_ = 1;
   std::deque<std::unique_ptr<Running>> queue_;
   std::vector<std::unique_ptr<Running>> running_;
+  // The cache of the request that ended last: the next turn of a conversation begins with its
+  // tokens.
+  struct Kept {
+    std::vector<int32_t> tokens;
+    std::unique_ptr<KvSequence> kv;  // null: nothing is kept
+  } kept_;
   // Of the step at hand; sized once.
   std::vector<BatchSequence> sequences_;
   std::vector<Running*> sequence_owner_;

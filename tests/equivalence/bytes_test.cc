@@ -163,6 +163,29 @@ TEST_P(Bytes, NeighboursInTheBatchAreInvisible) {
   EXPECT_TRUE(same_bytes(alone.logprobs, among.logprobs));
 }
 
+TEST_P(Bytes, AKeptCacheIsInvisible) {
+  // A prompt that goes on from an earlier one, as the next turn of a conversation does.
+  GenerateRequest next = request(70, 5, 12);
+  for (const int32_t id : some_ids(40, 9)) next.prompt.push_back(id);
+  Generated fresh, continued, first;
+  {
+    const auto model = open(GetParam(), 1, 256);
+    const auto engine = model->make_engine();
+    ASSERT_TRUE(engine->submit(next, fresh).ok());
+    while (!engine->idle()) engine->step();
+    EXPECT_EQ(engine->counters().prompt_tokens, 110);
+  }
+  const auto model = open(GetParam(), 2, 256);
+  const auto engine = model->make_engine();
+  ASSERT_TRUE(engine->submit(request(70, 5, 8), first).ok());
+  while (!engine->idle()) engine->step();
+  ASSERT_TRUE(engine->submit(next, continued).ok());
+  while (!engine->idle()) engine->step();
+  EXPECT_EQ(engine->counters().prompt_tokens, 110);  // 70, and the 40 that are new
+  EXPECT_EQ(fresh.tokens, continued.tokens);
+  EXPECT_TRUE(same_bytes(fresh.logprobs, continued.logprobs));
+}
+
 TEST(Forms, NaiveAndAbsorbedAgreeInF32) {
   const Setting naive = {"v3-fp8", "auto", "full", "f32", "naive"};
   Setting absorbed = naive;
