@@ -1,11 +1,14 @@
 #include "cli/line_editor.h"
 
 #include <histedit.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
+#include <cwchar>
 #include <iostream>
 
 #include "cli/interrupt.h"
@@ -15,7 +18,33 @@ namespace fathom::cli {
 
 namespace {
 constexpr int kHistoryEntries = 1000;
+
+// How long a Ctrl-C can go unseen. It may come between the look at the flag and the wait for a key,
+// where no read is there to be interrupted.
+constexpr int kLookMs = 100;
+
+// The next character for libedit: 1, 0 at the end of the input, -1 for an error or a Ctrl-C.
+int read_char(EditLine*, wchar_t* character) {
+  std::mbstate_t state = {};
+  while (true) {
+    pollfd waiting = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    const int ready = poll(&waiting, 1, kLookMs);
+    if (interrupted()) {
+      errno = EINTR;
+      return -1;
+    }
+    if (ready < 0 && errno != EINTR) return -1;
+    if (ready <= 0) continue;
+    char byte = 0;
+    const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
+    if (n == 0) return 0;
+    if (n < 0) return -1;
+    const size_t length = std::mbrtowc(character, &byte, 1, &state);
+    if (length == static_cast<size_t>(-1)) state = {};  // not UTF-8: dropped
+    if (length <= 1) return 1;
+  }
 }
+}  // namespace
 
 struct LineEditor::State {
   std::string prompt;
@@ -42,6 +71,7 @@ LineEditor::LineEditor(bool interactive, std::string history_file)
   el_set(state_->editor, EL_PROMPT, &State::prompt_of);
   el_set(state_->editor, EL_EDITOR, "emacs");
   el_set(state_->editor, EL_SIGNAL, 0);
+  el_set(state_->editor, EL_GETCFN, &read_char);
   if (state_->history != nullptr) {
     HistEvent event;
     history(state_->history, &event, H_SETSIZE, kHistoryEntries);

@@ -134,8 +134,9 @@ TEST(Cast, ToFp8IsTheFormula) {
         ASSERT_EQ(scale.shape,
                   (std::vector<int64_t>{(q.shape[0] + 127) / 128, (q.shape[1] + 127) / 128}));
         std::vector<float> amax(scale.bytes.size() / 4, 1e-4f);
-        const auto block = [&](int64_t i) {
-          return static_cast<size_t>(i / q.shape[1] / 128 * scale.shape[1] + i % q.shape[1] / 128);
+        const int64_t columns = q.shape[1], block_columns = scale.shape[1];
+        const auto block = [columns, block_columns](int64_t i) {
+          return static_cast<size_t>(i / columns / 128 * block_columns + i % columns / 128);
         };
         const auto size = static_cast<int64_t>(q.bytes.size());
         for (int64_t i = 0; i < size; ++i)

@@ -90,7 +90,7 @@ TEST(DefaultModel, PerplexityIsTheReferences) {
   const auto model = default_model();
   Scorer scorer(*model->transformer, *model->kv,
                 {.attention = AttentionForm::kAuto, .context = model->context, .chunk = 256});
-  double nll = 0, expected = 0;
+  double nll = 0;
   int64_t n = 0;
   for (const Json& line : json_lines(FATHOM_TESTDATA "/default/perplexity.jsonl")) {
     const auto ids = ids_of(line, "ids");
@@ -98,7 +98,6 @@ TEST(DefaultModel, PerplexityIsTheReferences) {
     ASSERT_TRUE(score.ok());
     EXPECT_NEAR(score->nll, line.find("nll")->as_double(), 1e-5 * line.find("nll")->as_double());
     nll += score->nll;
-    expected += line.find("nll")->as_double();
     n += static_cast<int64_t>(ids.size()) - 1;
   }
   EXPECT_EQ(n, 6377);
