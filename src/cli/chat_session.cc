@@ -18,13 +18,6 @@ double seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-Json message(std::string_view role, std::string_view content) {
-  Json out = Json::object();
-  out.set("role", role);
-  out.set("content", content);
-  return out;
-}
-
 std::string_view trimmed_end(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   return text;
@@ -97,22 +90,19 @@ void ChatSession::clear() { messages_.clear(); }
 
 void ChatSession::set_system(std::string system) { options_.system = std::move(system); }
 
-Json ChatSession::context_json() const {
+Json ChatSession::all_messages() const {
   Json messages = Json::array();
-  if (!options_.system.empty()) messages.push_back(message("system", options_.system));
+  if (!options_.system.empty()) messages.push_back(chat_message("system", options_.system));
   for (const Json& one : messages_) messages.push_back(one);
-  Json context = Json::object();
-  context.set("messages", std::move(messages));
-  context.set("add_generation_prompt", true);
-  if (options_.thinking) context.set("thinking", true);
-  return context;
+  return messages;
 }
 
 // Drops the oldest turns, never the system prompt, until the rest leaves room for an answer.
 Result<std::vector<int32_t>> ChatSession::prompt_that_fits(int64_t* n_dropped) {
   const int64_t room = std::min(kAnswerRoom, model_.context / 4);
   while (true) {
-    FATHOM_TRY(std::vector<int32_t> ids, prompts_.from_chat(context_json()));
+    FATHOM_TRY(std::vector<int32_t> ids,
+               prompts_.from_chat(chat_context(all_messages(), options_.thinking)));
     const int64_t n = static_cast<int64_t>(ids.size());
     if (n + std::max<int64_t>(room, 1) <= model_.context) return ids;
     // A turn is what stands before the next message of the user; the last one is the question at
@@ -161,13 +151,13 @@ Result<TurnReport> ChatSession::answer(const TextSink& sink, const std::function
   report.n_generated = turn.n_tokens;
   report.prefill_seconds = seconds(start, turn.first_token);
   report.decode_seconds = seconds(turn.first_token, Clock::now());
-  messages_.push_back(message("assistant", text));
+  messages_.push_back(chat_message("assistant", text));
   return report;
 }
 
 Result<TurnReport> ChatSession::say(const std::string& text, const TextSink& sink,
                                     const std::function<bool()>& stop) {
-  messages_.push_back(message("user", text));
+  messages_.push_back(chat_message("user", text));
   auto report = answer(sink, stop);
   if (!report.ok()) messages_.pop_back();
   return report;
@@ -181,9 +171,8 @@ Result<TurnReport> ChatSession::retry(const TextSink& sink, const std::function<
 }
 
 Json ChatSession::to_json() const {
-  Json messages = *context_json().find("messages");
   Json out = Json::object();
-  out.set("messages", std::move(messages));
+  out.set("messages", all_messages());
   return out;
 }
 
@@ -202,7 +191,7 @@ Status ChatSession::from_json(const Json& json) {
     if (role->as_string() == "system" && turns.empty() && system.empty()) {
       system = content->as_string();
     } else if (role->as_string() == "user" || role->as_string() == "assistant") {
-      turns.push_back(message(role->as_string(), content->as_string()));
+      turns.push_back(chat_message(role->as_string(), content->as_string()));
     } else {
       return invalid_error("message ", turns.size(), " has the role '",
                            role->as_string().substr(0, 40),

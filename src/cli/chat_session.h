@@ -59,7 +59,7 @@ class ChatSession {
  private:
   Result<std::vector<int32_t>> prompt_that_fits(int64_t* n_dropped);
   Result<TurnReport> answer(const TextSink& sink, const std::function<bool()>& stop);
-  Json context_json() const;
+  Json all_messages() const;
 
   LoadedModel& model_;
   ChatOptions options_;

@@ -91,19 +91,9 @@ Result<std::vector<int32_t>> prompt_ids(const GenerateCommand& command, const st
                                         PromptBuilder& prompts) {
   if (!command.chat) return prompts.from_text(text);
   Json messages = Json::array();
-  const auto add = [&](const char* role, const std::string& content) {
-    Json message = Json::object();
-    message.set("role", role);
-    message.set("content", content);
-    messages.push_back(std::move(message));
-  };
-  if (!command.system.empty()) add("system", command.system);
-  add("user", text);
-  Json context = Json::object();
-  context.set("messages", std::move(messages));
-  context.set("add_generation_prompt", true);
-  if (command.thinking) context.set("thinking", true);
-  return prompts.from_chat(context);
+  if (!command.system.empty()) messages.push_back(chat_message("system", command.system));
+  messages.push_back(chat_message("user", text));
+  return prompts.from_chat(chat_context(std::move(messages), command.thinking));
 }
 
 Status run_one(const GenerateCommand& command, LoadedModel& model, const GenerateRequest& base) {
@@ -188,13 +178,10 @@ struct Pending {
   }
 };
 
-std::string error_line(const Json& id, int64_t line, const std::string& message) {
-  Json error = Json::object();
-  error.set("message", message);
-  error.set("line", line);
+std::string failed_line(const Json& id, int64_t line, const std::string& message) {
   Json out = Json::object();
   out.set("id", id);
-  out.set("error", std::move(error));
+  out.set("error", line_error(message, line));
   return out.dump() + "\n";
 }
 
@@ -266,7 +253,7 @@ class BatchRun {
       ++n_bad_;
       for (size_t i = 0; i < submitted_.size(); ++i) engine_->cancel(submitted_[i]);
       pending.choices.clear();
-      pending.error_line = error_line(last_id_, line.index, status.error().message);
+      pending.error_line = failed_line(last_id_, line.index, status.error().message);
     }
     pending_.push_back(std::move(pending));
   }

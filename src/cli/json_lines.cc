@@ -179,4 +179,17 @@ Result<std::string> read_all(const std::string& file, int64_t bytes_max) {
   }
 }
 
+Json line_error(const std::string& message, std::optional<int64_t> line) {
+  Json error = Json::object();
+  error.set("message", message);
+  if (line) error.set("line", *line);
+  return error;
+}
+
+Json error_line(const std::string& message, std::optional<int64_t> line) {
+  Json out = Json::object();
+  out.set("error", line_error(message, line));
+  return out;
+}
+
 }  // namespace fathom::cli

@@ -51,6 +51,12 @@ class LineReader {
   std::unique_ptr<State> state_;
 };
 
+// What stands under "error" where a line could not be answered: {"message", "line"}; some contracts
+// have no line.
+Json line_error(const std::string& message, std::optional<int64_t> line);
+// {"error": line_error(...)}: the answer to such a line.
+Json error_line(const std::string& message, std::optional<int64_t> line);
+
 // The whole of a file, or of standard input for "-". Refuses more than bytes_max.
 Result<std::string> read_all(const std::string& file, int64_t bytes_max);
 

@@ -102,15 +102,6 @@ Json item_json(const ScoreItem& item, const Score& score) {
   return out;
 }
 
-Json error_json(int64_t line, const std::string& message) {
-  Json error = Json::object();
-  error.set("message", message);
-  error.set("line", line);
-  Json out = Json::object();
-  out.set("error", std::move(error));
-  return out;
-}
-
 class ScoreRun {
  public:
   ScoreRun(const ScoreCommand& command, LoadedModel& model)
@@ -254,7 +245,7 @@ class ScoreRun {
       print_error(message);
       return {};
     }
-    return standard_output().write(error_json(line, message).dump() + "\n");
+    return standard_output().write(error_line(message, line).dump() + "\n");
   }
 
   Status finish() {

@@ -81,13 +81,6 @@ Result<Sources> read_sources(const TemplateCommand& command) {
   return sources;
 }
 
-Json error_line(const std::string& message) {
-  Json error = Json::object(), out = Json::object();
-  error.set("message", message);
-  out.set("error", error);
-  return out;
-}
-
 // A template that refuses a conversation has answered; a line that is no request makes the exit
 // code 1.
 Status run(const TemplateCommand& command) {
@@ -105,7 +98,7 @@ Status run(const TemplateCommand& command) {
     Json answer = Json::object();
     if (!request.ok()) {
       ++n_bad;
-      answer = error_line(request.error().message);
+      answer = error_line(request.error().message, std::nullopt);
     } else {
       const Json* tools = request->find("tools");
       const bool has_tools = tools != nullptr && tools->is_array() && !tools->as_array().empty();
@@ -114,7 +107,7 @@ Status run(const TemplateCommand& command) {
       if (rendered.ok()) {
         answer.set("text", rendered->text());
       } else {
-        answer = error_line(rendered.error().message);
+        answer = error_line(rendered.error().message, std::nullopt);
       }
     }
     FATHOM_RETURN_IF_ERROR(standard_output().write(answer.dump() + "\n"));

@@ -164,15 +164,6 @@ Result<Json> decode_line(const Json& json, const TokenizeOptions& options, const
   return out;
 }
 
-Json error_line(int64_t line, const std::string& message) {
-  Json error = Json::object();
-  error.set("message", Json(message));
-  error.set("line", Json(line));
-  Json out = Json::object();
-  out.set("error", std::move(error));
-  return out;
-}
-
 Status run_lines(const TokenizeOptions& options, const Source& source) {
   FATHOM_TRY(LineReader reader, LineReader::open(options.files));
   Progress progress(options.decode ? "decoding" : "tokenizing", reader.total_bytes().value_or(0),
@@ -187,7 +178,7 @@ Status run_lines(const TokenizeOptions& options, const Source& source) {
                            : Result<Json>(json.error());
     if (!out.ok()) {
       ++n_bad;
-      out = error_line(line->index, out.error().message);
+      out = error_line(out.error().message, line->index);
     }
     FATHOM_RETURN_IF_ERROR(standard_output().write(out->dump() + "\n"));
     progress.update(reader.bytes_read());

@@ -12,6 +12,21 @@ Result<std::string> text_of(const ModelFiles& files, std::string_view name) {
 }
 }  // namespace
 
+Json chat_message(std::string_view role, std::string_view content) {
+  Json out = Json::object();
+  out.set("role", role);
+  out.set("content", content);
+  return out;
+}
+
+Json chat_context(Json messages, bool thinking) {
+  Json context = Json::object();
+  context.set("messages", std::move(messages));
+  context.set("add_generation_prompt", true);
+  if (thinking) context.set("thinking", true);
+  return context;
+}
+
 std::vector<int32_t> PromptBuilder::from_text(std::string_view text) const {
   return tokenizer_.encode(text, {.add_special = true, .recognize_added = true});
 }

@@ -19,6 +19,11 @@
 
 namespace fathom {
 
+// {"role", "content"}.
+Json chat_message(std::string_view role, std::string_view content);
+// What a template sees of a conversation that waits for its next answer.
+Json chat_context(Json messages, bool thinking);
+
 class PromptBuilder {
  public:
   // Templates are parsed when first needed: a model without one can still be given raw text.
