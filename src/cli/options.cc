@@ -36,7 +36,7 @@ void add_threads(CLI::App& app, CommonOptions& options) {
 
 void add_compute(CLI::App& app, CommonOptions& options) {
   add_threads(app, options);
-  add_choice_option(app, "--isa", options.isa, {"auto", "ref", "avx2", "avx512", "neon"},
+  add_choice_option(app, "--isa", options.isa, {"auto", "ref", "avx2", "avx512", "amx", "neon"},
                     "Instruction set of the kernels; auto takes the best this machine has")
       ->group("Computation");
   add_choice_option(

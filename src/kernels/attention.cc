@@ -16,10 +16,12 @@ const AttentionTable& attention_kernels(Isa isa) {
     case Isa::kAvx2:
       return avx2::kAttention;
     case Isa::kAvx512:
+    case Isa::kAmx:
       return avx512::kAttention;
 #else
     case Isa::kAvx2:
     case Isa::kAvx512:
+    case Isa::kAmx:
       break;
 #endif
   }

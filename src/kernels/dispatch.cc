@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace fathom {
@@ -53,6 +57,24 @@ bool cpu_has_avx512() {
          has_bits(cpuid(7, 0).ecx, {1, 11}) &&           // VBMI, VNNI
          has_bits(cpuid(7, 1).eax, {5});                 // BF16
 }
+
+// The tiles' registers are 8 KB, which Linux gives to a process only when it asks.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool cpu_has_amx() {
+  constexpr unsigned kTiles = 0x60000;
+  return (saved_state() & kTiles) == kTiles &&
+         has_bits(cpuid(7, 0).edx, {22, 24, 25}) &&  // AMX-BF16, AMX-TILE, AMX-INT8
+         may_use_tiles();
+}
 #endif
 
 std::string available_names() {
@@ -74,6 +96,8 @@ std::string_view isa_name(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAmx:
+      return "amx";
   }
   return "?";
 }
@@ -84,6 +108,7 @@ const std::vector<Isa>& available_isas() {
 #if defined(__x86_64__)
     if (cpu_has_avx2()) found.push_back(Isa::kAvx2);
     if (cpu_has_avx512()) found.push_back(Isa::kAvx512);
+    if (cpu_has_avx512() && cpu_has_amx()) found.push_back(Isa::kAmx);
 #endif
     return found;
   }();
@@ -99,7 +124,7 @@ Result<Isa> select_isa(std::string_view name) {
     wanted = forced;
     origin = "FATHOM_ISA";
   }
-  for (Isa isa : {Isa::kRef, Isa::kAvx2, Isa::kAvx512}) {
+  for (Isa isa : {Isa::kRef, Isa::kAvx2, Isa::kAvx512, Isa::kAmx}) {
     if (wanted != isa_name(isa)) continue;
     const auto& isas = available_isas();
     if (std::find(isas.begin(), isas.end(), isa) != isas.end()) return isa;

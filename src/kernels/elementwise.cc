@@ -22,10 +22,12 @@ const ElementwiseTable& table(Isa isa) {
     case Isa::kAvx2:
       return avx2::kElementwise;
     case Isa::kAvx512:
+    case Isa::kAmx:
       return avx512::kElementwise;
 #else
     case Isa::kAvx2:
     case Isa::kAvx512:
+    case Isa::kAmx:
       break;
 #endif
   }

@@ -17,10 +17,12 @@ const LinearKernels& linear_kernels(Isa isa) {
     case Isa::kAvx2:
       return kAvx2Kernels;
     case Isa::kAvx512:
+    case Isa::kAmx:
       return kAvx512Kernels;
 #else
     case Isa::kAvx2:
     case Isa::kAvx512:
+    case Isa::kAmx:
       break;  // never available here
 #endif
   }

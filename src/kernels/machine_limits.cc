@@ -26,10 +26,12 @@ Loops loops_of(Isa isa) {
     case Isa::kAvx2:
       return {avx2::limit_read, avx2::limit_fp32, avx2::limit_bf16, avx2::limit_int8};
     case Isa::kAvx512:
+    case Isa::kAmx:
       return {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8};
 #else
     case Isa::kAvx2:
     case Isa::kAvx512:
+    case Isa::kAmx:
       break;  // never available here
 #endif
   }

@@ -21,7 +21,12 @@ struct Tensor {
     for (int64_t extent : shape) n *= extent;
     return n;
   }
-  int64_t bytes() const { return elements() * dtype_size(dtype); }
+  // Of a block type: the last extent is a row of the matrix that the others stack.
+  int64_t bytes() const {
+    if (!is_block_type(dtype)) return elements() * dtype_size(dtype);
+    const int64_t k = shape.empty() ? 1 : shape.back();
+    return k == 0 ? 0 : matrix_bytes(dtype, elements() / k, k);
+  }
   // The elements as T; the caller has checked the dtype. May be unaligned for T where a file says
   // so: readers of files refuse such offsets.
   template <typename T>
