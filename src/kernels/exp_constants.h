@@ -1,4 +1,4 @@
-// The numbers of exp_f32, shared by its scalar (math.cc) and vector (x86/vec_*.h) forms so that
+// The numbers of exp_f32, shared by its scalar (math.cc) and vector (vec_*.h) forms so that
 // both do the same operations on the same constants. Constants only: this header also enters the
 // files of one instruction set.
 //

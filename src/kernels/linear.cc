@@ -1,4 +1,4 @@
-// Checks, threads and dispatch of linear layers; the arithmetic is in ref/ and x86/.
+// Checks, threads and dispatch of linear layers; the arithmetic is in ref/ and simd/.
 #include "kernels/linear.h"
 
 #include <algorithm>

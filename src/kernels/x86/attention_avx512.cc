@@ -2,4 +2,4 @@
 #include "kernels/attention_args.h"
 #include "kernels/x86/vec_avx512.h"
 // The body is written against the names above.
-#include "kernels/x86/attention_body.h"
+#include "kernels/simd/attention_body.h"

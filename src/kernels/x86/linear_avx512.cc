@@ -18,5 +18,5 @@ constexpr int64_t kPanelRowsMin = 9;
 }  // namespace fathom::avx512
 
 // The bodies are written against the names above.
-#include "kernels/x86/linear_body.h"
-#include "kernels/x86/linear_rows_body.h"
+#include "kernels/simd/linear_body.h"
+#include "kernels/simd/linear_rows_body.h"

@@ -48,6 +48,11 @@ FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {                                
 }
 FATHOM_INLINE F32 negate(F32 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
 
+// The cache line of p to the second-level cache. The compiler may not fold x into its uses as a
+// load.
+FATHOM_INLINE void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+FATHOM_INLINE void keep_in_register(F32& x) { asm("" : "+v"(x)); }
+
 // Horizontal sums and maxima in halves: lane i with i + 4, then i + 2, i + 1.
 FATHOM_INLINE float reduce_add(F32 x) {
   const __m128 b = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

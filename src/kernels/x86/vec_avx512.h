@@ -47,6 +47,11 @@ FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {
 }  // m ? a : b
 FATHOM_INLINE F32 negate(F32 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 
+// The cache line of p to the second-level cache. The compiler may not fold x into its uses as a
+// load.
+FATHOM_INLINE void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
+FATHOM_INLINE void keep_in_register(F32& x) { asm("" : "+v"(x)); }
+
 // Horizontal sums and maxima in halves: lane i with i + 8, then i + 4, i + 2, i + 1.
 FATHOM_INLINE float reduce_add(F32 x) {
   const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));

@@ -27,8 +27,7 @@ template <class W, int R, int C>
   int64_t k = begin;
   for (; k + W::kStep <= end; k += W::kStep) {
     if (ahead != 0) {
-      FATHOM_UNROLL for (int c = 0; c < C; ++c)
-          _mm_prefetch(w[c] + k * W::kBytes + ahead, _MM_HINT_T1);
+      FATHOM_UNROLL for (int c = 0; c < C; ++c) prefetch(w[c] + k * W::kBytes + ahead);
     }
     if constexpr (kVectors == 1) {
       F32 values[C];
@@ -201,7 +200,7 @@ FATHOM_INLINE void add_panel(const float* const (&x)[R], const char* const (&w)[
       WeightF32::widen(w[c] + k * WeightF32::kBytes, &values[c]);
       // Stays in a register: folded into R fmas it would be loaded R times, and loads would be the
       // bound.
-      asm("" : "+v"(values[c]));
+      keep_in_register(values[c]);
     }
     FATHOM_UNROLL for (int r = 0; r < R; ++r) {
       const F32 row = load(x[r] + k);

@@ -1,4 +1,4 @@
-// elementwise.h against the names of vec_avx2.h / vec_avx512.h. Tails are masked vectors of the
+// elementwise.h against the names of an instruction set's vec_*.h. Tails are masked vectors of the
 // same code. Sums: vector i of a row adds to accumulator lane by lane, vectors ascending, one
 // horizontal sum at the end.
 

@@ -1,5 +1,5 @@
-// attention_args.h against the names of vec_avx2.h / vec_avx512.h. The order of every sum is that
-// of one row alone:
+// attention_args.h against the names of an instruction set's vec_*.h. The order of every sum is
+// that of one row alone:
 //   score   lanes along the keys; one chain of fma (dot_pairs) over the units, ascending, then *
 //   softmax_scale l       l = fma(l, correction, sum of p): vectors of p added as a tree of
 //   neighbours, one horizontal sum o       lanes along d; o * correction, then one chain of fma
