@@ -5,29 +5,11 @@
 #include "base/check.h"
 #include "base/math.h"
 #include "kernels/attention_state.h"
+#include "kernels/kernel_sets.h"
 
 namespace fathom {
 
-const AttentionTable& attention_kernels(Isa isa) {
-  switch (isa) {
-    case Isa::kRef:
-      return ref::kAttention;
-#if defined(__x86_64__)
-    case Isa::kAvx2:
-      return avx2::kAttention;
-    case Isa::kAvx512:
-    case Isa::kAmx:
-      return avx512::kAttention;
-#else
-    case Isa::kAvx2:
-    case Isa::kAvx512:
-    case Isa::kAmx:
-      break;
-#endif
-  }
-  FATHOM_CHECK(false, "instruction set ", static_cast<int>(isa), " is not built in");
-  return ref::kAttention;
-}
+const AttentionTable& attention_kernels(Isa isa) { return *kernel_set(isa).attention; }
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/math.h"
-#include "kernels/elementwise_table.h"
+#include "kernels/kernel_sets.h"
 #include "kernels/math.h"
 
 namespace fathom {
@@ -14,26 +14,7 @@ namespace {
 // Values below which a parallel region costs more than it saves: about 10 us of one thread's work.
 constexpr int64_t kParallelValues = 32768;
 
-const ElementwiseTable& table(Isa isa) {
-  switch (isa) {
-    case Isa::kRef:
-      return ref::kElementwise;
-#if defined(__x86_64__)
-    case Isa::kAvx2:
-      return avx2::kElementwise;
-    case Isa::kAvx512:
-    case Isa::kAmx:
-      return avx512::kElementwise;
-#else
-    case Isa::kAvx2:
-    case Isa::kAvx512:
-    case Isa::kAmx:
-      break;
-#endif
-  }
-  FATHOM_CHECK(false, "instruction set ", static_cast<int>(isa), " is not built in");
-  return ref::kElementwise;
-}
+const ElementwiseTable& table(Isa isa) { return *kernel_set(isa).elementwise; }
 
 }  // namespace
 

@@ -5,38 +5,11 @@
 #include <vector>
 
 #include "base/math.h"
-#include "kernels/machine_limits_args.h"
+#include "kernels/kernel_sets.h"
 
 namespace fathom {
 
 namespace {
-
-struct Loops {
-  uint64_t (*read)(const uint8_t*, int64_t);
-  int64_t (*fp32)(int64_t, float*);
-  int64_t (*bf16)(int64_t, float*);
-  int64_t (*int8)(int64_t, float*);
-};
-
-Loops loops_of(Isa isa) {
-  switch (isa) {
-    case Isa::kRef:
-      break;
-#if defined(__x86_64__)
-    case Isa::kAvx2:
-      return {avx2::limit_read, avx2::limit_fp32, avx2::limit_bf16, avx2::limit_int8};
-    case Isa::kAvx512:
-    case Isa::kAmx:
-      return {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8};
-#else
-    case Isa::kAvx2:
-    case Isa::kAvx512:
-    case Isa::kAmx:
-      break;  // never available here
-#endif
-  }
-  return {ref::limit_read, ref::limit_fp32, ref::limit_bf16, ref::limit_int8};
-}
 
 // The median over passes of units per second, units being what pass() returns; one pass first to
 // warm up.
@@ -92,7 +65,7 @@ MachineMeter::MachineMeter(int64_t buffer_bytes)
 }
 
 double MachineMeter::read_gb_s(const Compute& compute, int64_t milliseconds) const {
-  const auto read = loops_of(compute.isa).read;
+  const auto read = kernel_set(compute.isa).limits.read;
   std::vector<uint64_t> sinks(static_cast<size_t>(compute.pool->n_threads()) * 8);
   return median_rate(milliseconds,
                      [&] {
@@ -107,16 +80,16 @@ double MachineMeter::read_gb_s(const Compute& compute, int64_t milliseconds) con
 }
 
 double MachineMeter::fp32_gflop_s(const Compute& compute, int64_t milliseconds) {
-  return arithmetic_rate(compute, milliseconds, loops_of(compute.isa).fp32);
+  return arithmetic_rate(compute, milliseconds, kernel_set(compute.isa).limits.fp32);
 }
 
 double MachineMeter::bf16_gflop_s(const Compute& compute, int64_t milliseconds) {
-  return std::max(arithmetic_rate(compute, milliseconds / 2, loops_of(compute.isa).fp32),
-                  arithmetic_rate(compute, milliseconds / 2, loops_of(compute.isa).bf16));
+  return std::max(arithmetic_rate(compute, milliseconds / 2, kernel_set(compute.isa).limits.fp32),
+                  arithmetic_rate(compute, milliseconds / 2, kernel_set(compute.isa).limits.bf16));
 }
 
 double MachineMeter::int8_gop_s(const Compute& compute, int64_t milliseconds) {
-  return arithmetic_rate(compute, milliseconds, loops_of(compute.isa).int8);
+  return arithmetic_rate(compute, milliseconds, kernel_set(compute.isa).limits.int8);
 }
 
 MachineLimits MachineMeter::measure(const Compute& compute, int64_t milliseconds) const {

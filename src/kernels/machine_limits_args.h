@@ -24,4 +24,11 @@ FATHOM_MACHINE_LIMIT_LOOPS
 }
 #undef FATHOM_MACHINE_LIMIT_LOOPS
 
+struct MachineLimitLoops {
+  uint64_t (*read)(const uint8_t* data, int64_t bytes) = nullptr;
+  int64_t (*fp32)(int64_t steps, float* sink) = nullptr;
+  int64_t (*bf16)(int64_t steps, float* sink) = nullptr;
+  int64_t (*int8)(int64_t steps, float* sink) = nullptr;
+};
+
 }  // namespace fathom
