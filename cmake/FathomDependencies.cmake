@@ -5,6 +5,9 @@ elseif(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VER
   message(FATAL_ERROR "Fathom needs Clang 14 or newer, this is ${CMAKE_CXX_COMPILER_VERSION}: set CXX to a newer one.")
 endif()
 
+if(FATHOM_ONLY_KERNELS)
+  return()
+endif()
 set(needed
   nlohmann/json.hpp nlohmann-json3-dev
   CLI/CLI.hpp libcli11-dev

@@ -30,9 +30,11 @@ if(FATHOM_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${FATHOM_CCACHE}")
 endif()
 
-# True on the machines for which the AVX2 and AVX-512 kernels are built.
+# The family of processors whose kernels are built: a folder of src/kernels.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(FATHOM_X86 ON)
+  set(FATHOM_FAMILY x86)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
+  set(FATHOM_FAMILY arm)
 else()
-  set(FATHOM_X86 OFF)
+  set(FATHOM_FAMILY portable)
 endif()

@@ -78,5 +78,8 @@ extern const AttentionTable kAttention;
 namespace avx512 {
 extern const AttentionTable kAttention;
 }
+namespace neon {
+extern const AttentionTable kAttention;
+}
 
 }  // namespace fathom

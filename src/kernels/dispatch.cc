@@ -11,7 +11,7 @@ namespace fathom {
 namespace {
 
 // All that have a name, whether this build and this CPU have them or not.
-constexpr Isa kIsas[] = {Isa::kRef, Isa::kAvx2, Isa::kAvx512, Isa::kAmx};
+constexpr Isa kIsas[] = {Isa::kRef, Isa::kAvx2, Isa::kAvx512, Isa::kAmx, Isa::kNeon};
 
 std::string available_names() {
   std::string names;
@@ -34,6 +34,8 @@ std::string_view isa_name(Isa isa) {
       return "avx512";
     case Isa::kAmx:
       return "amx";
+    case Isa::kNeon:
+      return "neon";
   }
   return "?";
 }

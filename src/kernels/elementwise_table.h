@@ -28,5 +28,8 @@ extern const ElementwiseTable kElementwise;
 namespace avx512 {
 extern const ElementwiseTable kElementwise;
 }
+namespace neon {
+extern const ElementwiseTable kElementwise;
+}
 
 }  // namespace fathom

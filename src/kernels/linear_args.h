@@ -77,5 +77,10 @@ void linear_range(const LinearRange& args);
 void prepare_row(const PrepareRow& args);
 void weight_row(const WeightRow& args);
 }  // namespace avx512
+namespace neon {
+void linear_range(const LinearRange& args);
+void prepare_row(const PrepareRow& args);
+void weight_row(const WeightRow& args);
+}  // namespace neon
 
 }  // namespace fathom

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/isa_testing.h"
 #include "kernels/linear_testing.h"
 
 namespace fathom {
@@ -21,7 +22,7 @@ using namespace linear_testing;
 TEST(Linear, RowIsAlone) {
   std::mt19937 rng(3);
   constexpr int64_t kRows = 133;
-  for (Isa isa : available_isas()) {
+  for (Isa isa : isa_testing::isas_of_long_tests()) {
     for (const Pair& pair : kPairs) {
       for (int64_t k : {145, 1024}) {
         for (int n_segments : {1, 8}) {

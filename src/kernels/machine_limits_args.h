@@ -22,6 +22,9 @@ FATHOM_MACHINE_LIMIT_LOOPS
 namespace avx512 {
 FATHOM_MACHINE_LIMIT_LOOPS
 }
+namespace neon {
+FATHOM_MACHINE_LIMIT_LOOPS
+}
 #undef FATHOM_MACHINE_LIMIT_LOOPS
 
 struct MachineLimitLoops {

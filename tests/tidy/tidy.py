@@ -201,12 +201,13 @@ def check_text(root, _build):
 
 
 def check_weak(root, build):
-    objects = sorted(build.glob("src/CMakeFiles/fathom_kernels.dir/**/*_avx*.o"))
+    names = re.compile(r"_(avx2|avx512|amx|neon)\.cc")
+    objects = sorted(path for path in build.glob("src/CMakeFiles/fathom_kernels.dir/**/*.o") if names.search(path.name))
     if not objects:
         print("skipped: no objects of one instruction set here")
         sys.exit(77)
     for path in objects:
-        isa = re.search(r"_(avx\w+)\.cc", path.name).group(1)
+        isa = names.search(path.name).group(1)
         symbols = subprocess.run(["nm", "-C", "--defined-only", str(path)], capture_output=True, text=True, check=True)
         for line in symbols.stdout.splitlines():
             match = re.match(r"[0-9a-f]+ ([WVu]) (.*)", line)

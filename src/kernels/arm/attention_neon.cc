@@ -1,0 +1,5 @@
+// The attention kernels for NEON.
+#include "kernels/arm/narrow_neon.h"
+#include "kernels/attention_args.h"
+// The body is written against the names above.
+#include "kernels/simd/attention_body.h"
