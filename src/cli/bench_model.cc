@@ -14,6 +14,7 @@
 #include "model/config_slice.h"
 #include "model/parameters.h"
 #include "model/random_weights.h"
+#include "model/weights_check.h"
 
 namespace fathom::cli {
 
@@ -176,6 +177,7 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
     begin = Clock::now();
   } else {
     FATHOM_TRY(checkpoint, Checkpoint::open(*source.files));
+    FATHOM_RETURN_IF_ERROR(name_packed_types(facts.config, *checkpoint));
   }
   facts.weight_bytes = checkpoint->total_bytes();
   FATHOM_TRY(

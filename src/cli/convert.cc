@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/convert_common.h"
+#include "cli/quantize.h"
 #include "io/files.h"
 #include "io/model_files.h"
 #include "model/convert_shards.h"
@@ -16,7 +17,8 @@ constexpr uint64_t kModelParallelMax = 4096;
 struct ConvertOptions {
   ConversionCommand command;
   int model_parallel = 0;  // 0: not asked for
-  std::string to = "safetensors";
+  std::string to;          // safetensors, packed; empty: packed where --quantize makes it so
+  QuantizeOptions quantize;
   std::optional<int64_t> shard_size;
   std::string config;
 };
@@ -41,25 +43,57 @@ Result<ConversionPlan> make_plan(const ConvertOptions& options, const ModelFiles
                            " holds the demo's files already; convert it back first, without "
                            "--model-parallel");
     }
+    if (!options.quantize.format.empty()) {
+      return invalid_error(files.describe(),
+                           " holds the demo's files; convert it back first, without --quantize");
+    }
     return plan_back(options, files);
   }
   FATHOM_TRY(const ConversionInput input, open_conversion_input(files));
   if (options.model_parallel > 0)
     return plan_model_parallel(input.config, input.checkpoint, options.model_parallel);
-  return plan_reshard(input.config, input.checkpoint,
-                      options.shard_size.value_or(kDefaultShardBytes));
+  const int64_t shard_bytes = options.shard_size.value_or(kDefaultShardBytes);
+  if (!options.quantize.format.empty()) return plan_quantize(options.quantize, input, shard_bytes);
+  if (options.to == "packed" && !input.config.packed_formats) {
+    return usage_error(
+        "--to packed needs --quantize int8 or int4: weights in ", files.describe(),
+        " are read where they lie as they are, and have no packed form of their own");
+  }
+  return plan_reshard(input.config, input.checkpoint, shard_bytes);
 }
 
-Status run_convert(const ConvertOptions& options) {
+Status check_usage(const ConvertOptions& options) {
+  const bool quantizes = !options.quantize.format.empty();
   if (options.model_parallel > 0 && options.shard_size) {
     return usage_error(
         "--shard-size has no meaning with --model-parallel, which makes one file for each rank");
   }
+  if (options.model_parallel > 0 && (quantizes || options.to == "packed"))
+    return usage_error("the demo's files are not quantised; give --model-parallel alone");
   if (options.shard_size && *options.shard_size <= 0)
     return usage_error("--shard-size must be more than nothing");
+  FATHOM_RETURN_IF_ERROR(check_quantize(options.quantize));
+  if (quantizes && !options.to.empty() &&
+      (options.to == "packed") != quantizes_to_packed(options.quantize)) {
+    return usage_error("--quantize ", options.quantize.format, " makes ",
+                       options.to == "packed" ? "files as published, not packed ones"
+                                              : "packed files; leave out --to safetensors");
+  }
+  if (quantizes && options.shard_size && !quantizes_to_packed(options.quantize)) {
+    return usage_error("--shard-size has no meaning with --quantize ", options.quantize.format,
+                       ", which keeps the files of the input");
+  }
+  return {};
+}
+
+Status run_convert(const ConvertOptions& options) {
+  FATHOM_RETURN_IF_ERROR(check_usage(options));
   FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
   FATHOM_TRY(const ConversionPlan plan, make_plan(options, files));
-  return carry_out(options.command, plan, files, "Converting");
+  const bool quantizes = !options.quantize.format.empty();
+  FATHOM_RETURN_IF_ERROR(
+      carry_out(options.command, plan, files, quantizes ? "Quantising" : "Converting"));
+  return quantizes ? finish_quantize(options.quantize, options.command) : Status();
 }
 
 }  // namespace
@@ -75,7 +109,10 @@ void add_convert(CLI::App& app, Invocation& invocation) {
       ->transform(whole_number(1, kModelParallelMax))
       ->default_str("files as published")
       ->group("Output");
-  add_choice_option(app, "--to", options->to, {"safetensors"}, "Kind of files")->group("Output");
+  add_choice_option(app, "--to", options->to, {"safetensors", "packed"}, "Kind of files")
+      ->default_str("packed with --quantize int8 or int4, else safetensors")
+      ->group("Output");
+  add_quantize_options(app, options->quantize);
   add_size_option(app, "--shard-size", options->shard_size, "Largest size of a file")
       ->default_str("5GB")
       ->group("Output");

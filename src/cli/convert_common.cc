@@ -43,6 +43,7 @@ Result<ConversionInput> open_conversion_input(const ModelFiles& files) {
   FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
   FATHOM_TRY(input.config, parse_model_config(config.text(), files.path_of("config.json")));
   FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(files));
+  FATHOM_RETURN_IF_ERROR(name_packed_types(input.config, checkpoint));
   input.checkpoint = std::make_shared<const Checkpoint>(std::move(checkpoint));
   return input;
 }

@@ -64,7 +64,8 @@ Result<Inspection> inspect_files(const ModelFiles& files, bool verify) {
   out.from_files = true;
   FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
   FATHOM_TRY(out.config, parse_model_config(config.text(), files.path_of("config.json")));
-  FATHOM_TRY(const Checkpoint checkpoint, Checkpoint::open(files));
+  FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(files));
+  FATHOM_RETURN_IF_ERROR(name_packed_types(out.config, checkpoint));
   FATHOM_TRY(const CheckedTensors checked,
              check_tensors(out.config, checkpoint, {.verify_weights = verify}));
   for (const std::string& note : checked.notes) log(LogLevel::kWarning, note);

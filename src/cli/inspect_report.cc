@@ -66,7 +66,23 @@ std::vector<Fit> fits(const Inspection& in) {
   return out;
 }
 
+// "packed: INT8 attention, lm_head; INT4 routed_experts".
+std::string packed_precision(const PackedFormats& formats) {
+  std::string out = "packed";
+  for (const Dtype dtype : {Dtype::kInt8, Dtype::kInt4}) {
+    std::string kinds;
+    for (size_t i = 0; i < kWeightKinds; ++i) {
+      const auto kind = static_cast<WeightKind>(i);
+      if (formats.of(kind) == dtype)
+        str_append(kinds, kinds.empty() ? " " : ", ", weight_kind_name(kind));
+    }
+    if (!kinds.empty()) str_append(out, out == "packed" ? ": " : "; ", dtype_name(dtype), kinds);
+  }
+  return out;
+}
+
 std::string precision(const ModelConfig& config) {
+  if (config.packed_formats) return packed_precision(*config.packed_formats);
   if (!config.quantization_config)
     return config.torch_dtype.empty() ? "not named" : config.torch_dtype;
   return str_cat("FP8 in blocks of 128x128",

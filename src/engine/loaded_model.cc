@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "model/weights_check.h"
 #include "tokenizer/load_tokenizer.h"
 
 namespace fathom {
@@ -142,6 +143,7 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
   FATHOM_TRY(model->config,
              parse_model_config(config_file.text(), model->files.path_of("config.json")));
   FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(model->files));
+  FATHOM_RETURN_IF_ERROR(name_packed_types(model->config, checkpoint));
   FATHOM_TRY(
       model->weights,
       load_weights(model->config, std::make_shared<const Checkpoint>(std::move(checkpoint))));

@@ -150,6 +150,15 @@ Checkpoint Checkpoint::from_tensors(const std::string& name, std::vector<NamedTe
   return checkpoint;
 }
 
+void Checkpoint::set_type(size_t index, Dtype dtype, std::vector<int64_t> shape) {
+  Tensor& tensor = tensors_[index].tensor;
+  const int64_t bytes = tensor.bytes();
+  tensor.dtype = dtype;
+  tensor.shape = std::move(shape);
+  FATHOM_CHECK(tensor.bytes() == bytes, tensors_[index].name, " has ", bytes, " bytes, as ",
+               dtype_name(dtype), " ", tensor.bytes());
+}
+
 Status Checkpoint::open_shard(const std::string& name) {
   FATHOM_TRY(FileBytes bytes, files_.open(name));
   FATHOM_TRY(SafetensorsFile file, parse_safetensors(bytes.bytes(), files_.path_of(name)));

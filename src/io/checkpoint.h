@@ -43,6 +43,9 @@ class Checkpoint {
   // Null if there is none of that name. Points into the checkpoint: valid while it, or a copy of
   // it, lives.
   const Tensor* find(std::string_view name) const;
+  // What the tensor's bytes are beyond what a safetensors header can say (packed weights); shape is
+  // the matrix's. Its size must stay what it is.
+  void set_type(size_t index, Dtype dtype, std::vector<int64_t> shape);
   // Sorted by name.
   const std::vector<CheckpointTensor>& tensors() const { return tensors_; }
   const std::vector<Shard>& shards() const { return shards_; }

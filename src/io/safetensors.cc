@@ -6,12 +6,14 @@
 #include "base/math.h"
 #include "io/json.h"
 #include "io/printable.h"
+#include "tensor/packed.h"
 
 namespace fathom {
 
 namespace {
 
 constexpr size_t kPrefixBytes = 8;
+constexpr int64_t kDataAlignment = 64;
 
 struct Entry {
   NamedTensor named;
@@ -203,15 +205,24 @@ Result<SafetensorsFile> parse_safetensors(std::span<const std::byte> bytes,
   return out;
 }
 
+TensorSpec stored_spec(TensorSpec spec) {
+  if (!is_packed_type(spec.dtype)) return spec;
+  FATHOM_CHECK(spec.shape.size() == 2, spec.name, " is packed, of shape ", str_list(spec.shape));
+  return {std::move(spec.name), Dtype::kU8, packed_shape(spec.dtype, spec.shape[0], spec.shape[1])};
+}
+
 Result<SafetensorsWriter> SafetensorsWriter::create(
     const std::string& path, std::vector<TensorSpec> tensors, bool force,
     const std::vector<std::pair<std::string, std::string>>& metadata) {
-  std::vector<size_t> order(tensors.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return dtype_size(tensors[a].dtype) > dtype_size(tensors[b].dtype);
-  });
   std::vector<Place> places(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    TensorSpec& spec = tensors[i];
+    spec = stored_spec(std::move(spec));
+    places[i].size = dtype_size(spec.dtype);
+    for (int64_t extent : spec.shape) {
+      FATHOM_CHECK(checked_mul(places[i].size, extent, &places[i].size), "shape of ", spec.name);
+    }
+  }
   std::string header = "{";
   if (!metadata.empty()) {
     Json json = Json::object();
@@ -219,14 +230,17 @@ Result<SafetensorsWriter> SafetensorsWriter::create(
     str_append(header, "\"__metadata__\":", json.dump());
   }
   int64_t end = 0;
+  const auto group = [&](size_t i) {
+    return places[i].size % kDataAlignment == 0 ? kDataAlignment : dtype_size(tensors[i].dtype);
+  };
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return group(a) > group(b); });
   for (size_t i : order) {
     const TensorSpec& spec = tensors[i];
     Place& place = places[i];
     place.begin = end;
-    place.size = dtype_size(spec.dtype);
-    for (int64_t extent : spec.shape) {
-      FATHOM_CHECK(checked_mul(place.size, extent, &place.size), "shape of ", spec.name);
-    }
     end += place.size;
     if (header.size() > 1) header += ',';
     append_json_string(header, spec.name);
@@ -235,7 +249,8 @@ Result<SafetensorsWriter> SafetensorsWriter::create(
                "]}");
   }
   header += '}';
-  const int64_t data_begin = round_up(static_cast<int64_t>(kPrefixBytes + header.size()), 64);
+  const int64_t data_begin =
+      round_up(static_cast<int64_t>(kPrefixBytes + header.size()), kDataAlignment);
   header.resize(static_cast<size_t>(data_begin) - kPrefixBytes, ' ');
   if (static_cast<int64_t>(header.size()) > kSafetensorsHeaderBytesMax) {
     return invalid_error("cannot write ", printable(path), ": ", tensors.size(),

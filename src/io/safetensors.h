@@ -43,13 +43,18 @@ struct TensorSpec {
   std::vector<int64_t> shape;
 };
 
+// The tensor as a file of this format holds it: a packed matrix is an array of bytes
+// (packed_shape()), everything else what it is.
+TensorSpec stored_spec(TensorSpec spec);
+
 // Usage: create with all tensors, write() each from its beginning to its end in pieces of any size
 // (the tensors themselves in any order), finish(). Nothing but complete files ever has the final
 // name.
 class SafetensorsWriter {
  public:
-  // Tensors are laid out by falling element size, so that all are aligned; the data begin at a
-  // multiple of 64.
+  // The data begin at a multiple of 64. Tensors of a whole number of 64 bytes come first, so that
+  // these all do (vector and tile loads are faster then); the rest by falling element size, so that
+  // all are aligned for their elements. Block types as stored_spec() has them.
   static Result<SafetensorsWriter> create(
       const std::string& path, std::vector<TensorSpec> tensors, bool force,
       const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/packed_formats.h"
 
 namespace fathom {
 
@@ -83,7 +84,8 @@ struct ModelConfig {
   bool rope_interleave = true;  // the rotated pairs are neighbours; false: halves
   int64_t max_position_embeddings = 0;
   bool tie_word_embeddings = false;
-  std::optional<QuantizationConfig> quantization_config;
+  std::optional<QuantizationConfig> quantization_config;  // FP8
+  std::optional<PackedFormats> packed_formats;  // of a packed model; then there is no FP8 above
   std::optional<int32_t> bos_token_id;
   std::vector<int32_t> eos_token_id;  // none, one or several
   std::string torch_dtype;            // "bfloat16", ...: informative, each tensor says its own

@@ -1,4 +1,5 @@
-// Quantisation in a config: FP8 in blocks of 128x128, as published (spec §3), or nothing.
+// Quantisation in a config: FP8 in blocks of 128x128, as published (spec §3), packed (ours), or
+// nothing.
 #include <algorithm>
 
 #include "io/printable.h"
@@ -27,6 +28,13 @@ Status check_unquantised(const ConfigFields& quantization, std::string_view name
   return {};
 }
 
+Status parse_packed(const ConfigFields& quantization, ModelConfig& config) {
+  const Json* formats = quantization.find("formats");
+  if (formats == nullptr) return invalid_error(quantization.where("formats"), " is missing");
+  FATHOM_TRY(config.packed_formats, parse_packed_formats(*formats, quantization.where("formats")));
+  return {};
+}
+
 }  // namespace
 
 Status parse_quantization(const ConfigFields& fields, ModelConfig& config) {
@@ -35,7 +43,9 @@ Status parse_quantization(const ConfigFields& fields, ModelConfig& config) {
   if (!json->is_object()) return fields.wrong_type("quantization_config", "an object or null");
   const ConfigFields quantization(*json, fields.where("quantization_config"));
   QuantizationConfig result;
-  FATHOM_RETURN_IF_ERROR(quantization.require("quant_method", {"fp8"}, std::nullopt));
+  FATHOM_TRY(const std::string method,
+             quantization.one_of("quant_method", {"fp8", "fathom"}, std::nullopt));
+  if (method == "fathom") return parse_packed(quantization, config);
   FATHOM_RETURN_IF_ERROR(quantization.require("fmt", {"e4m3"}, "e4m3"));
   FATHOM_RETURN_IF_ERROR(quantization.require("activation_scheme", {"dynamic"}, "dynamic"));
   FATHOM_TRY(const std::string scale_fmt,

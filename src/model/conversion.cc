@@ -103,6 +103,11 @@ class Runner {
     }
     // config.json comes last: a folder has one when everything else is there.
     for (const std::string& name : plan_.copies) FATHOM_RETURN_IF_ERROR(copy(name));
+    if (!plan_.report.name.empty()) {
+      FATHOM_TRY(const std::string report,
+                 plan_.report.make(folder_.path(), pool_, [this] { return go_on(); }));
+      FATHOM_RETURN_IF_ERROR(write_file(folder_.file(plan_.report.name), report, true));
+    }
     for (const auto& [name, text] : plan_.texts)
       FATHOM_RETURN_IF_ERROR(write_file(folder_.file(name), text, true));
     result_.bytes = done_;
@@ -260,6 +265,15 @@ std::string input_identity(const ModelFiles& files, const std::string& name) {
     return name;
   return str_cat(name, ", ", int64_t{info.st_size}, " bytes, ", int64_t{info.st_mtim.tv_sec}, ".",
                  int64_t{info.st_mtim.tv_nsec});
+}
+
+Status check_unpacked(const ModelConfig& config, const Checkpoint& checkpoint,
+                      std::string_view to) {
+  if (!config.packed_formats) return {};
+  return unsupported_error(
+      checkpoint.files().describe(),
+      " is packed (quantization_config in its config.json), which cannot become ", to,
+      "; convert the published weights that it was made from");
 }
 
 // The values are looked at as they pass through, so that memory stays bounded: no pass over the

@@ -57,12 +57,22 @@ struct OutputFile {
   std::vector<std::pair<std::string, std::string>> metadata = {{"format", "pt"}};
 };
 
+// A small file about the weights, made when they are all in the folder; go_on as in
+// ConversionOptions, an error is passed on.
+struct PlannedReport {
+  std::string name;  // empty: none
+  std::function<Result<std::string>(const std::string& folder, Pool& pool,
+                                    const std::function<Status()>& go_on)>
+      make;
+};
+
 struct ConversionPlan {
   std::string what;  // for messages and the journal: "models/v3 as 8 files for model parallelism"
   std::vector<OutputFile> files;
   bool index = false;  // write model.safetensors.index.json
   std::vector<std::pair<std::string, std::string>>
       texts;                        // small files made anew: name, contents; written last
+  PlannedReport report;             // written before them
   std::vector<std::string> copies;  // names of files taken over as they are
   int64_t scratch_bytes_min = 0;
   std::vector<std::string> notes;  // what a person should know, one sentence each
@@ -100,6 +110,10 @@ Result<std::vector<std::string>> files_to_copy(const ModelFiles& files,
                                                const std::vector<std::string>& except);
 // "name, size, time of change" of a file, for ConversionPlan::inputs.
 std::string input_identity(const ModelFiles& files, const std::string& name);
+
+// An error if the checkpoint is packed already: what it was made from is the better input. to: what
+// was asked for.
+Status check_unpacked(const ModelConfig& config, const Checkpoint& checkpoint, std::string_view to);
 
 // check_tensors() without the pass over the values.
 Result<CheckedTensors> check_input(const ModelConfig& config, const Checkpoint& checkpoint);

@@ -211,6 +211,7 @@ std::string where_of(const Checkpoint& checkpoint, const std::string& name) {
 Result<ConversionPlan> plan_cast_to_bf16(const ModelConfig& config,
                                          std::shared_ptr<const Checkpoint> owner) {
   const Checkpoint& checkpoint = *owner;
+  FATHOM_RETURN_IF_ERROR(check_unpacked(config, checkpoint, "BF16"));
   FATHOM_TRY(const CheckedTensors checked, check_input(config, checkpoint));
   FATHOM_TRY(Frame frame, make_frame(checkpoint, owner));
   frame.plan.notes = checked.notes;
@@ -240,6 +241,7 @@ Result<ConversionPlan> plan_cast_to_bf16(const ModelConfig& config,
 Result<ConversionPlan> plan_cast_to_fp8(const ModelConfig& config,
                                         std::shared_ptr<const Checkpoint> owner, bool ue8m0) {
   const Checkpoint& checkpoint = *owner;
+  FATHOM_RETURN_IF_ERROR(check_unpacked(config, checkpoint, "FP8"));
   if (config.quantization_config) {
     return invalid_error(checkpoint.files().describe(),
                          " is FP8 already (quantization_config in its config.json); "

@@ -29,54 +29,6 @@ int64_t bytes_of(const TensorSpec& spec) {
   return bytes;
 }
 
-// Fills files in the order given; names them when their number is known.
-void distribute(std::vector<OutputTensor> tensors, int64_t shard_bytes, ConversionPlan& plan) {
-  int64_t filled = 0;
-  for (OutputTensor& tensor : tensors) {
-    const int64_t bytes = bytes_of(tensor.spec);
-    if (plan.files.empty() || filled + bytes > shard_bytes) {
-      plan.files.emplace_back();
-      filled = 0;
-    }
-    plan.files.back().tensors.push_back(std::move(tensor));
-    filled += bytes;
-  }
-  const auto n = static_cast<int64_t>(plan.files.size());
-  plan.index = n > 1;
-  for (int64_t i = 0; i < n; ++i) {
-    plan.files[static_cast<size_t>(i)].name =
-        n == 1 ? std::string("model.safetensors")
-               : str_cat("model-", padded(i + 1, 5), "-of-", padded(n, 6), ".safetensors");
-  }
-}
-
-// The order of the layers, experts by number; what the config does not expect (tables of older
-// files) at the end.
-std::vector<const CheckpointTensor*> in_layer_order(const ModelConfig& config,
-                                                    const Checkpoint& checkpoint) {
-  std::unordered_map<std::string, int64_t> position;
-  for (const ExpectedTensor& expected : expected_tensors(config)) {
-    const auto n = static_cast<int64_t>(position.size());
-    position.emplace(expected.name, 2 * n);
-    position.emplace(scale_name(expected.name), 2 * n + 1);
-  }
-  std::vector<std::pair<int64_t, const CheckpointTensor*>> order;
-  for (const CheckpointTensor& entry : checkpoint.tensors()) {
-    const auto found = position.find(entry.name);
-    order.emplace_back(found == position.end() ? INT64_MAX : found->second, &entry);
-  }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<const CheckpointTensor*> out;
-  for (const auto& [unused, entry] : order) out.push_back(entry);
-  return out;
-}
-
-void name_inputs(const Checkpoint& checkpoint, ConversionPlan& plan) {
-  for (const Shard& shard : checkpoint.shards())
-    plan.inputs.push_back(input_identity(checkpoint.files(), shard.name));
-}
-
 // A tensor of a published checkpoint, on its way to the ranks.
 class Splitter {
  public:
@@ -182,6 +134,51 @@ Status check_divisible(const ModelConfig& config, int64_t n) {
 
 }  // namespace
 
+void distribute(std::vector<OutputTensor> tensors, int64_t shard_bytes, ConversionPlan& plan) {
+  int64_t filled = 0;
+  for (OutputTensor& tensor : tensors) {
+    const int64_t bytes = bytes_of(tensor.spec);
+    if (plan.files.empty() || filled + bytes > shard_bytes) {
+      plan.files.emplace_back();
+      filled = 0;
+    }
+    plan.files.back().tensors.push_back(std::move(tensor));
+    filled += bytes;
+  }
+  const auto n = static_cast<int64_t>(plan.files.size());
+  plan.index = n > 1;
+  for (int64_t i = 0; i < n; ++i) {
+    plan.files[static_cast<size_t>(i)].name =
+        n == 1 ? std::string("model.safetensors")
+               : str_cat("model-", padded(i + 1, 5), "-of-", padded(n, 6), ".safetensors");
+  }
+}
+
+std::vector<const CheckpointTensor*> in_layer_order(const ModelConfig& config,
+                                                    const Checkpoint& checkpoint) {
+  std::unordered_map<std::string, int64_t> position;
+  for (const ExpectedTensor& expected : expected_tensors(config)) {
+    const auto n = static_cast<int64_t>(position.size());
+    position.emplace(expected.name, 2 * n);
+    position.emplace(scale_name(expected.name), 2 * n + 1);
+  }
+  std::vector<std::pair<int64_t, const CheckpointTensor*>> order;
+  for (const CheckpointTensor& entry : checkpoint.tensors()) {
+    const auto found = position.find(entry.name);
+    order.emplace_back(found == position.end() ? INT64_MAX : found->second, &entry);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<const CheckpointTensor*> out;
+  for (const auto& [unused, entry] : order) out.push_back(entry);
+  return out;
+}
+
+void name_inputs(const Checkpoint& checkpoint, ConversionPlan& plan) {
+  for (const Shard& shard : checkpoint.shards())
+    plan.inputs.push_back(input_identity(checkpoint.files(), shard.name));
+}
+
 Result<ConversionPlan> plan_reshard(const ModelConfig& config,
                                     std::shared_ptr<const Checkpoint> owner, int64_t shard_bytes) {
   const Checkpoint& checkpoint = *owner;
@@ -194,7 +191,7 @@ Result<ConversionPlan> plan_reshard(const ModelConfig& config,
   std::vector<OutputTensor> tensors;
   for (const CheckpointTensor* entry : in_layer_order(config, checkpoint)) {
     const Tensor& t = entry->tensor;
-    tensors.push_back({{entry->name, t.dtype, t.shape}, copy_of(t.data, t.bytes())});
+    tensors.push_back({stored_spec({entry->name, t.dtype, t.shape}), copy_of(t.data, t.bytes())});
   }
   distribute(std::move(tensors), shard_bytes, plan);
   plan.owner = std::move(owner);
@@ -204,6 +201,7 @@ Result<ConversionPlan> plan_reshard(const ModelConfig& config,
 Result<ConversionPlan> plan_model_parallel(const ModelConfig& config,
                                            std::shared_ptr<const Checkpoint> owner, int64_t n) {
   const Checkpoint& checkpoint = *owner;
+  FATHOM_RETURN_IF_ERROR(check_unpacked(config, checkpoint, "the demo's files"));
   FATHOM_RETURN_IF_ERROR(check_divisible(config, n));
   FATHOM_TRY(const CheckedTensors checked, check_input(config, checkpoint));
   ConversionPlan plan;

@@ -41,4 +41,15 @@ Result<ConversionPlan> plan_from_model_parallel(const ModelFiles& files,
                                                 const std::string& config_name,
                                                 int64_t shard_bytes);
 
+// --- pieces that other plans share ---
+
+// Fills files of at most shard_bytes in the order given, as plan_reshard() does.
+void distribute(std::vector<OutputTensor> tensors, int64_t shard_bytes, ConversionPlan& plan);
+// The order of the layers, experts by number; what the config does not expect (tables of older
+// files) at the end.
+std::vector<const CheckpointTensor*> in_layer_order(const ModelConfig& config,
+                                                    const Checkpoint& checkpoint);
+// Fills plan.inputs.
+void name_inputs(const Checkpoint& checkpoint, ConversionPlan& plan);
+
 }  // namespace fathom

@@ -130,13 +130,20 @@ Dtype unquantised_dtype(const ModelConfig& config, WeightPrecision precision) {
 ParameterCount count_parameters(const ModelConfig& config) { return Counter(config).count(); }
 
 std::vector<TensorSpec> stored_tensors(const ModelConfig& config, WeightPrecision precision) {
-  const bool fp8 =
-      precision == WeightPrecision::kFp8 ||
-      (precision == WeightPrecision::kAsConfigured && config.quantization_config.has_value());
+  const bool as_configured = precision == WeightPrecision::kAsConfigured;
+  const bool fp8 = precision == WeightPrecision::kFp8 ||
+                   (as_configured && config.quantization_config.has_value());
   const Dtype rest = unquantised_dtype(config, precision);
   std::vector<TensorSpec> out;
   for (ExpectedTensor& tensor : expected_tensors(config)) {
     if (tensor.name == "lm_head.weight" && config.tie_word_embeddings) continue;
+    const std::optional<Dtype> packed = as_configured && config.packed_formats
+                                            ? config.packed_formats->of_tensor(tensor.name)
+                                            : std::nullopt;
+    if (packed) {
+      out.push_back({std::move(tensor.name), *packed, std::move(tensor.shape)});
+      continue;
+    }
     if (tensor.quantised && fp8) {
       const std::vector<int64_t> grid = {ceil_div(tensor.shape[0], 128),
                                          ceil_div(tensor.shape[1], 128)};
@@ -154,7 +161,7 @@ std::vector<TensorSpec> stored_tensors(const ModelConfig& config, WeightPrecisio
 ByteCount count_bytes(const std::vector<TensorSpec>& tensors) {
   ByteCount out;
   for (const TensorSpec& tensor : tensors) {
-    const int64_t bytes = elements(tensor.shape) * dtype_size(tensor.dtype);
+    const int64_t bytes = Tensor{tensor.dtype, tensor.shape, nullptr}.bytes();
     out.total += bytes;
     const auto same = [&](const auto& entry) { return entry.first == tensor.dtype; };
     const auto entry = std::find_if(out.by_dtype.begin(), out.by_dtype.end(), same);

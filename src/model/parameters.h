@@ -41,9 +41,9 @@ ParameterCount count_parameters(const ModelConfig& config);
 
 enum class WeightPrecision : uint8_t { kAsConfigured, kFp8, kBf16, kF32 };
 // The tensors of a checkpoint in that precision, scales included, in the order of
-// expected_tensors(). kAsConfigured: FP8 where quantization_config asks for it, the rest in
-// torch_dtype (BF16 if it says none). Router biases and scales are F32 in all of them; a tied head
-// is left out.
+// expected_tensors(). kAsConfigured: FP8 or packed where quantization_config asks for it, the rest
+// in torch_dtype (BF16 if it says none). Router biases and scales are F32 in all of them; a tied
+// head is left out.
 std::vector<TensorSpec> stored_tensors(const ModelConfig& config, WeightPrecision precision);
 
 struct ByteCount {

@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/math.h"
 #include "io/printable.h"
 #include "model/tensor_values.h"
+#include "tensor/packed.h"
 
 namespace fathom {
 
@@ -83,7 +85,12 @@ class Checker {
     const std::string& name = expected.name;
     if (expected.optional && checkpoint_.find(name) == nullptr) return {};
     FATHOM_TRY(const Tensor* tensor, find(name, expected.shape));
-    if (expected.quantised && config_.quantization_config) return check_fp8(name, *tensor);
+    if (config_.packed_formats && config_.packed_formats->of_tensor(name))
+      return check_packed(name, *tensor);
+    // What a packed model does not pack may be FP8, as it was published.
+    const bool kept_fp8 = config_.packed_formats && tensor->dtype == Dtype::kF8E4M3;
+    if (expected.quantised && (config_.quantization_config || kept_fp8))
+      return check_fp8(name, *tensor);
     if (!is_float_dtype(tensor->dtype)) {
       if (tensor->dtype == Dtype::kF8E4M3) {
         return invalid_error(
@@ -105,6 +112,24 @@ class Checker {
       if (!std::isfinite(value))
         return invalid_error(where(name), ": element ", i, " is ", value,
                              ", expected a finite number");
+    }
+    return {};
+  }
+
+  Status check_packed(const std::string& name, const Tensor& tensor) const {
+    const Dtype dtype = *config_.packed_formats->of_tensor(name);
+    if (tensor.dtype != dtype) {
+      return invalid_error(where(name), " is ", dtype_name(tensor.dtype), ", expected ",
+                           dtype_name(dtype),
+                           ", since config.json's quantization_config says so of its kind");
+    }
+    if (!verify_) return {};
+    const DtypeBlock block = dtype_block(dtype);
+    const int64_t n_blocks = tensor.bytes() / block.bytes;
+    for (int64_t i = 0; i < n_blocks; ++i) {
+      if (is_finite_block(dtype, tensor.as<std::byte>() + i * block.bytes)) continue;
+      return invalid_error(where(name), ": a scale of block ", i, " of ", n_blocks,
+                           " is not a finite number; the file is damaged");
     }
     return {};
   }
@@ -196,6 +221,36 @@ class Checker {
 }  // namespace
 
 std::string scale_name(const std::string& weight_name) { return weight_name + "_scale_inv"; }
+
+Status name_packed_types(const ModelConfig& config, Checkpoint& checkpoint) {
+  if (!config.packed_formats) return {};
+  std::unordered_map<std::string, std::vector<int64_t>> shapes;
+  for (ExpectedTensor& expected : expected_tensors(config)) {
+    if (config.packed_formats->of_tensor(expected.name))
+      shapes.emplace(std::move(expected.name), std::move(expected.shape));
+  }
+  for (size_t i = 0; i < checkpoint.tensors().size(); ++i) {
+    const CheckpointTensor& entry = checkpoint.tensors()[i];
+    const auto found = shapes.find(entry.name);
+    if (found == shapes.end() || entry.tensor.dtype != Dtype::kU8) continue;
+    const Dtype dtype = *config.packed_formats->of_tensor(entry.name);
+    const std::string where =
+        str_cat("tensor ", entry.name, " (", checkpoint.file_of(entry.name), ")");
+    const std::vector<int64_t>& shape = found->second;
+    const std::vector<int64_t> packed = packed_shape(dtype, shape[0], shape[1]);
+    if (entry.tensor.shape != packed) {
+      return invalid_error(where, ": expected ", str_list(packed), " bytes for an ",
+                           dtype_name(dtype), " matrix ", str_list(shape),
+                           " as config.json describes it, file has ", str_list(entry.tensor.shape));
+    }
+    if (reinterpret_cast<uintptr_t>(entry.tensor.data) % kPackedAlignment != 0) {
+      return invalid_error(where, ": packed weights must begin at a multiple of ", kPackedAlignment,
+                           " bytes in the file; `fathom convert` writes the folder anew so");
+    }
+    checkpoint.set_type(i, dtype, shape);
+  }
+  return {};
+}
 
 Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint,
                                      const LoadOptions& options) {

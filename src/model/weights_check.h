@@ -17,6 +17,10 @@ struct CheckedTensors {
   std::vector<std::string> notes;  // one sentence each
 };
 
+// Gives the packed weights of a checkpoint that was opened from files their type and the matrix's
+// shape, as the config's packed_formats say. Of a config without them nothing is changed.
+Status name_packed_types(const ModelConfig& config, Checkpoint& checkpoint);
+
 // The first fault found is the error; it names the tensor, the file, what was expected and what is
 // there.
 Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint& checkpoint,

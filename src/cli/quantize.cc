@@ -1,0 +1,171 @@
+#include "cli/quantize.h"
+
+#include <array>
+#include <cstdio>
+#include <utility>
+
+#include "cli/inspect_report.h"
+#include "cli/output.h"
+#include "io/files.h"
+#include "io/json.h"
+#include "io/printable.h"
+#include "model/convert_cast.h"
+#include "model/convert_packed.h"
+#include "model/quantization_report.h"
+
+namespace fathom::cli {
+
+namespace {
+
+constexpr int64_t kReportBytesMax = int64_t{256} << 20;
+
+// "int4,mix" -> {"int4", true}; no format: not one of them.
+std::pair<std::string_view, bool> parse_format(std::string_view text) {
+  constexpr std::string_view kMix = ",mix";
+  const bool mix = text.ends_with(kMix);
+  const std::string_view format = mix ? text.substr(0, text.size() - kMix.size()) : text;
+  for (const std::string_view known : {"int8", "int4", "fp8", "bf16"}) {
+    if (format == known) return {known, mix};
+  }
+  return {"", mix};
+}
+
+std::string fixed(double value, int digits) {
+  std::array<char, 64> text;
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
+}
+
+std::string cell(const std::string& text, size_t width, bool right) {
+  const std::string pad(text.size() < width ? width - text.size() : 0, ' ');
+  return right ? pad + text : text + pad;
+}
+
+std::string table_row(const std::array<std::string, 7>& cells) {
+  constexpr std::array<size_t, 7> kWidths = {14, 19, 8, 10, 10, 8, 9};
+  std::string out;
+  for (size_t i = 0; i < cells.size(); ++i)
+    str_append(out, " ", cell(cells[i], kWidths[i], i >= 2));
+  return out.substr(0, out.find_last_not_of(' ') + 1) + "\n";
+}
+
+std::string kind_row(const Json& kind) {
+  const double bits = static_cast<double>(kind.find("bytes")->as_int()) * 8 /
+                      static_cast<double>(kind.find("n_weights")->as_int());
+  return table_row({kind.find("kind")->as_string(),
+                    str_cat(kind.find("from")->as_string(), " -> ", kind.find("to")->as_string()),
+                    grouped(kind.find("n_tensors")->as_int()),
+                    human_bytes(kind.find("bytes_before")->as_int()),
+                    human_bytes(kind.find("bytes")->as_int()), fixed(bits, 2),
+                    fixed(100 * kind.find("relative_rms_error")->as_double(), 3) + " %"});
+}
+
+std::string report_table(const Json& report) {
+  std::string out = table_row({"", "", "tensors", "before", "after", "bits", "error"});
+  for (const Json& kind : report.find("kinds")->as_array()) out += kind_row(kind);
+  const Json& kept = *report.find("kept");
+  out += table_row({"kept", "", grouped(kept.find("n_tensors")->as_int()), "",
+                    human_bytes(kept.find("bytes")->as_int()), "", ""});
+  const Json& total = *report.find("total");
+  out += table_row({"total", "", "", human_bytes(total.find("bytes_before")->as_int()),
+                    human_bytes(total.find("bytes")->as_int()), "", ""});
+  if (const Json* perplexity = report.find("perplexity")) {
+    str_append(out, " perplexity ", fixed(perplexity->find("before")->as_double(), 4), " -> ",
+               fixed(perplexity->find("after")->as_double(), 4), ", ",
+               fixed(perplexity->find("rise_percent")->as_double(), 3), " %, of ",
+               grouped(perplexity->find("n_tokens")->as_int()), " tokens\n");
+  }
+  return out;
+}
+
+Result<Json> compare_perplexities(const PerplexityText& text, const ConversionCommand& command) {
+  const int n_threads = command.common.n_threads();
+  FATHOM_TRY(const Perplexity before,
+             measure_perplexity(command.in, text, n_threads, "Perplexity before"));
+  FATHOM_TRY(const Perplexity after,
+             measure_perplexity(command.out, text, n_threads, "Perplexity after"));
+  return Json(Json::Object{{"text", text.path},
+                           {"n_tokens", before.n_tokens},
+                           {"before", before.value},
+                           {"after", after.value},
+                           {"rise_percent", 100 * (after.value / before.value - 1)}});
+}
+
+}  // namespace
+
+void add_quantize_options(CLI::App& app, QuantizeOptions& options) {
+  app.add_option(
+         "--quantize", options.format,
+         "int8 and int4 make a packed folder, with mix the sensitive tensors stay wider; fp8 "
+         "and bf16 as in `fathom cast`")
+      ->type_name("int8|int4|fp8|bf16[,mix]")
+      ->default_str("weights stay as they are")
+      ->group("Output");
+  app.add_option("--perplexity", options.perplexity.path,
+                 "With --quantize: a text (.jsonl: lines with text or ids) to measure the "
+                 "perplexity on, before and after")
+      ->type_name("FILE")
+      ->default_str("not measured")
+      ->group("Report");
+  options.perplexity.tokens_max = 20000;
+  app.add_option("--perplexity-tokens", options.perplexity.tokens_max,
+                 "How many tokens of it are scored at most")
+      ->type_name("N")
+      ->transform(whole_number(1, 1'000'000'000))
+      ->capture_default_str()
+      ->group("Report");
+}
+
+Status check_quantize(const QuantizeOptions& options) {
+  if (options.format.empty()) {
+    if (!options.perplexity.path.empty())
+      return usage_error("--perplexity compares before and after --quantize, which is not given");
+    return {};
+  }
+  if (parse_format(options.format).first.empty()) {
+    return usage_error("--quantize is '", printable(options.format),
+                       "', expected int8, int4, fp8 or bf16, with ,mix or without");
+  }
+  if (!options.perplexity.path.empty() && !path_exists(options.perplexity.path))
+    return invalid_error("--perplexity: ", printable(options.perplexity.path), " does not exist");
+  return {};
+}
+
+bool quantizes_to_packed(const QuantizeOptions& options) {
+  return options.format.starts_with("int");
+}
+
+Result<ConversionPlan> plan_quantize(const QuantizeOptions& options, const ConversionInput& input,
+                                     int64_t shard_bytes) {
+  const auto [format, mix] = parse_format(options.format);
+  if (quantizes_to_packed(options)) {
+    const Dtype dtype = format == "int8" ? Dtype::kInt8 : Dtype::kInt4;
+    return plan_pack(input.config, input.checkpoint, packed_formats(dtype, mix), shard_bytes);
+  }
+  Result<ConversionPlan> plan =
+      format == "bf16" ? plan_cast_to_bf16(input.config, input.checkpoint)
+                       : plan_cast_to_fp8(input.config, input.checkpoint, /*ue8m0=*/false);
+  if (!plan.ok()) return plan;
+  report_quantization(input.checkpoint, *plan);
+  if (mix) {
+    plan->notes.push_back(
+        str_cat("mix changes nothing for ", format,
+                format == "bf16" ? ": there is one format for all matrices"
+                                 : ": embedding, head, router and norms stay wider in any case"));
+  }
+  return plan;
+}
+
+Status finish_quantize(const QuantizeOptions& options, const ConversionCommand& command) {
+  const std::string path = join_path(command.out, kQuantizationReport);
+  FATHOM_TRY(const std::string text, read_file(path, kReportBytesMax));
+  FATHOM_TRY(Json report, parse_json(text));
+  if (!options.perplexity.path.empty()) {
+    FATHOM_TRY(Json perplexity, compare_perplexities(options.perplexity, command));
+    report.set("perplexity", std::move(perplexity));
+    FATHOM_RETURN_IF_ERROR(write_file(path, report.dump_pretty() + "\n", true));
+  }
+  return quiet() ? Status() : standard_output().write(report_table(report));
+}
+
+}  // namespace fathom::cli
