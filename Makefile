@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 BUILD = build/$(PRESET)
 
-.PHONY: build setup chat test install format lint clean help
+.PHONY: build setup chat test test-arm64 install format lint clean help
 
 build: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) --target fathom -j $(JOBS)
@@ -27,6 +27,10 @@ test: setup
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS) $(CTEST_ARGS)
 
+test-arm64:
+	@scripts/setup --arm64
+	@$(MAKE) --no-print-directory test PRESET=arm64
+
 install: build
 	@cmake --build $(BUILD) --target fathom_docs
 	@cmake --install $(BUILD) --prefix $(PREFIX)
@@ -45,6 +49,7 @@ help:
 	@echo "make setup      install the packages that are missing"
 	@echo "make chat       setup, build, and talk to the embedded model"
 	@echo "make test       setup, build, and run all tests"
+	@echo "make test-arm64 build the kernels for 64-bit Arm and run their tests under qemu-user"
 	@echo "make install    install to PREFIX (/usr/local), with man page and shell completion"
 	@echo "make format     lay the sources out with clang-format"
 	@echo "make lint       clang-tidy"
