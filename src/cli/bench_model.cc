@@ -126,6 +126,8 @@ const char* name_of(Activations activations) {
     case Activations::kFp8:
     case Activations::kFp8Ue8m0:
       return "fp8";
+    case Activations::kInt8:
+      return "int8";
   }
   return "";
 }

@@ -34,6 +34,7 @@ double mean(double a, double b) { return 0.5 * (a + b); }
 }  // namespace
 
 double peak_gflop_s(Activations activations, const MachineLimits& limits) {
+  if (activations == Activations::kInt8) return limits.int8_gop_s;
   return activations == Activations::kFull ? limits.fp32_gflop_s : limits.bf16_gflop_s;
 }
 

@@ -98,6 +98,15 @@ Result<int64_t> plan_kv_bytes(const LoadedModel& model, const LoadModelOptions& 
   return std::min(wanted, left);
 }
 
+bool has_integer_weights(const ModelWeights& weights) {
+  for (const LayerWeights& layer : weights.layers) {
+    const MlpWeights& mlp = layer.is_moe ? layer.moe.experts.front() : layer.mlp;
+    if (is_block_type(layer.self_attn.o_proj.dtype) || is_block_type(mlp.down_proj.dtype))
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<Activations> resolve_activations(std::string_view name, const ModelConfig& config,
@@ -105,6 +114,7 @@ Result<Activations> resolve_activations(std::string_view name, const ModelConfig
   const bool ue8m0 = config.quantization_config && config.quantization_config->ue8m0;
   const Activations fp8 = ue8m0 ? Activations::kFp8Ue8m0 : Activations::kFp8;
   if (name == "auto") {
+    if (has_integer_weights(weights)) return Activations::kInt8;
     if (config.quantization_config) return fp8;
     return weights.layers.front().self_attn.o_proj.dtype == Dtype::kF32 ? Activations::kFull
                                                                         : Activations::kBf16;
@@ -112,10 +122,8 @@ Result<Activations> resolve_activations(std::string_view name, const ModelConfig
   if (name == "fp8") return fp8;
   if (name == "bf16") return Activations::kBf16;
   if (name == "full") return Activations::kFull;
-  if (name == "int8")
-    return unsupported_error(
-        "--activations int8 needs INT8 kernels, which are not there; use fp8, bf16 or full");
-  return usage_error("--activations is '", name, "', expected auto, fp8, bf16 or full");
+  if (name == "int8") return Activations::kInt8;
+  return usage_error("--activations is '", name, "', expected auto, fp8, int8, bf16 or full");
 }
 
 Result<KvDtype> resolve_kv_dtype(std::string_view name, Activations activations) {

@@ -8,7 +8,8 @@ namespace {
 constexpr KernelSet kRefSet = {
     .isa = Isa::kRef,
     .cpu_has = [] { return true; },
-    .linear = {ref::linear_range, ref::prepare_row, ref::weight_row},
+    .linear = {ref::linear_range, ref::prepare_row, ref::weight_row, ref::quant_range,
+               ref::prepare_int8},
     .attention = &ref::kAttention,
     .elementwise = &ref::kElementwise,
     .limits = {ref::limit_read, ref::limit_fp32, ref::limit_bf16, ref::limit_int8},

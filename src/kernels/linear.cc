@@ -8,6 +8,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/linear_plan.h"
 #include "kernels/linear_table.h"
+#include "kernels/quant.h"
 
 namespace fathom {
 
@@ -30,6 +31,7 @@ WeightType weight_type(Dtype dtype) {
 }
 
 bool accepts(Dtype weight, InputFormat format) {
+  if (is_block_type(weight)) return quant_accepts(weight, format);
   switch (format) {
     case InputFormat::kF32:
       return true;
@@ -41,8 +43,9 @@ bool accepts(Dtype weight, InputFormat format) {
     case InputFormat::kFp8:
     case InputFormat::kFp8Ue8m0:
       return weight == Dtype::kF8E4M3;
+    default:
+      return false;  // INT8
   }
-  return false;
 }
 
 void check_weight(const LinearInput& x, const LinearWeight& w) {
@@ -76,7 +79,7 @@ LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t*
   args.x = x.row(first);
   args.x_stride = x.row_stride();
   args.x_scales = x.scales(first);
-  args.x_scale_stride = ceil_div(x.k(), kLinearBlock);
+  args.x_scale_stride = x.scale_stride();
   args.rows = rows == nullptr ? nullptr : rows + m_begin;
   args.n_rows = m_end - m_begin;
   args.w_type = weight_type(w.dtype);
@@ -91,19 +94,26 @@ LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t*
   return args;
 }
 
+void compute_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows,
+                   int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* y,
+                   int64_t ldy) {
+  if (is_block_type(w.dtype)) {
+    quant_range(isa, x, w, rows, m_begin, m_end, n_begin, n_end, y, ldy);
+    return;
+  }
+  linear_kernels(isa).range(range_of(x, w, rows, m_begin, m_end, n_begin, n_end, y, ldy));
+}
+
 // Columns of gate and up that a task computes before it multiplies them.
 constexpr int64_t kGluColumns = 64;
 
 void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask& task) {
-  const LinearKernels& kernels = linear_kernels(isa);
   alignas(64) float up[kMaxTaskRows * kGluColumns];
   for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += kGluColumns) {
     const int64_t n1 = std::min(task.n_end, n0 + kGluColumns);
     float* h = job.h + task.row_begin * job.ldh + n0;
-    kernels.range(
-        range_of(x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh));
-    kernels.range(
-        range_of(x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns));
+    compute_range(isa, x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh);
+    compute_range(isa, x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns);
     for (int64_t i = 0; i < task.row_end - task.row_begin; ++i) {
       silu_mul_row(isa, h + i * job.ldh, up + i * kGluColumns, h + i * job.ldh, n1 - n0);
     }
@@ -123,12 +133,12 @@ void linear(const Compute& compute, const LinearInput& x, std::span<const Linear
       plan.add(job.n_rows, job.weight->n, job.weight->k);
     }
     plan.finish();
-    const LinearKernels& kernels = linear_kernels(compute.isa);
     compute.pool->parallel_for(plan.n_tasks(), [&](int64_t index, int) {
       const LinearTask task = plan.task(index);
       const LinearJob& job = region[static_cast<size_t>(task.job)];
-      kernels.range(range_of(x, *job.weight, job.rows, task.row_begin, task.row_end, task.n_begin,
-                             task.n_end, job.y + task.row_begin * job.ldy + task.n_begin, job.ldy));
+      compute_range(compute.isa, x, *job.weight, job.rows, task.row_begin, task.row_end,
+                    task.n_begin, task.n_end, job.y + task.row_begin * job.ldy + task.n_begin,
+                    job.ldy);
     });
     jobs = jobs.subspan(region.size());
   }
@@ -168,13 +178,17 @@ void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t 
                m_end, " of ", x.rows());
   FATHOM_CHECK(n_begin >= 0 && n_begin <= n_end && n_end <= w.n, "columns ", n_begin, " to ", n_end,
                " of ", w.n);
-  linear_kernels(isa).range(range_of(x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy));
+  compute_range(isa, x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy);
 }
 
 float weight_at(const LinearWeight& w, int64_t row, int64_t col) {
   FATHOM_CHECK(row >= 0 && row < w.n && col >= 0 && col < w.k, "element [", row, ", ", col,
                "] of [", w.n, ", ", w.k, "]");
   float value = 0.0f;
+  if (is_block_type(w.dtype)) {
+    quant_row(w, row, col, col + 1, &value);
+    return value;
+  }
   const WeightType type = weight_type(w.dtype);
   WeightRow args;
   args.w_type = type;
@@ -191,6 +205,10 @@ float weight_at(const LinearWeight& w, int64_t row, int64_t col) {
 
 void weight_row(Isa isa, const LinearWeight& w, int64_t row, float* out) {
   FATHOM_CHECK(row >= 0 && row < w.n, "row ", row, " of ", w.n);
+  if (is_block_type(w.dtype)) {
+    quant_row(w, row, 0, w.k, out);
+    return;
+  }
   WeightRow args;
   args.w_type = weight_type(w.dtype);
   args.w = static_cast<const char*>(w.data) + row * w.k * weight_type_bytes(args.w_type);

@@ -16,7 +16,8 @@
 
 namespace fathom {
 
-// One weight matrix, not owned. dtype: F32, F16, BF16 or F8_E4M3.
+// One weight matrix, not owned. dtype: F32, F16, BF16, F8_E4M3, or a block type (quant_args.h),
+// whose rows (GGUF: k is whole blocks) or panels of 16 rows (INT8, INT4) lie one after another.
 struct LinearWeight {
   Dtype dtype = Dtype::kF32;
   int64_t n = 0;               // out_features
@@ -39,10 +40,19 @@ enum class InputFormat : uint8_t {
   kBf16ForFp8,   // rounded to BF16, no scale; F8_E4M3 weights
   kFp8,          // E4M3 in tiles of 1x128 with an F32 scale (spec §3.3); F8_E4M3 weights
   kFp8Ue8m0,     // the same, scales rounded up to powers of two (spec §3.4)
+  // INT8 in tiles of 1 x this many columns with an F32 scale (PrepareInt8); block types whose
+  // groups are as long.
+  kInt8Tiles128,
+  kInt8Tiles64,
+  kInt8Tiles32,
+  kInt8Tiles16,
 };
 
-enum class Activations : uint8_t { kFull, kBf16, kFp8, kFp8Ue8m0 };
+enum class Activations : uint8_t { kFull, kBf16, kFp8, kFp8Ue8m0, kInt8 };
 InputFormat input_format(Activations activations, Dtype weight_dtype);
+// Columns that share a scale: 128 but for the shorter INT8 tiles.
+int64_t input_tile(InputFormat format);
+inline bool is_int8(InputFormat format) { return format >= InputFormat::kInt8Tiles128; }
 
 // Rows prepared for linear layers. Memory is taken when constructed, none after. One writer;
 // readable by many threads once prepared.
@@ -64,18 +74,27 @@ class LinearInput {
   int64_t rows() const { return m_; }
   int64_t k() const { return k_; }
   InputFormat format() const { return format_; }
-  // What the kernels read: k values, rounded as the format says and held as F32, then zeros up to a
-  // multiple of 128.
+  // What the kernels read, INT8 aside: k values, rounded as the format says and held as F32, then
+  // zeros up to a multiple of 128.
   const float* row(int64_t m) const;
   int64_t row_stride() const;  // floats
-  // [ceil(k/128)]: the scale of each tile; 1 in the formats without scales.
+  // The scale of each tile of a row; 1 in the formats without scales.
   const float* scales(int64_t m) const;
+  int64_t scale_stride() const;  // tiles of a row, padded to a multiple of 128 columns
+  // INT8: k codes, then zeros up to a multiple of 128; aligned to 64 bytes, as rows are apart.
+  const int8_t* codes(int64_t m) const;
+  int64_t code_stride() const;  // bytes
+  // INT8: the sum of the codes of each tile, scale_stride() from row to row.
+  const int32_t* code_sums(int64_t m) const;
 
  private:
+  void prepare_int8_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
+
   int64_t m_ = 0, k_ = 0, max_rows_ = 0, max_k_ = 0;
   InputFormat format_ = InputFormat::kF32;
-  Buffer<float> values_;
+  Buffer<float> values_;  // or codes
   Buffer<float> scales_;
+  Buffer<int32_t> sums_;
 };
 
 // One product over rows of a shared input.
@@ -88,7 +107,7 @@ struct LinearJob {
 };
 // All jobs in one parallel region, divided by output columns (and rows, when many). Every weight of
 // the call must accept the input's format: F8_E4M3 takes kF32, kBf16ForFp8, kFp8*; BF16 kF32,
-// kBf16; F32 and F16 kF32, kBf16Rounded.
+// kBf16; F32 and F16 kF32, kBf16Rounded; block types those two, and INT8 in tiles of their group.
 void linear(const Compute& compute, const LinearInput& x, std::span<const LinearJob> jobs);
 // The whole input through one weight.
 void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w, float* y,
@@ -111,7 +130,8 @@ void linear_glu(const Compute& compute, const LinearInput& x, std::span<const Gl
 void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin,
                   int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy);
 
-// Element [row, col] of the weight as F32 (F8_E4M3: float(q) * scale, rounded once).
+// Element [row, col] of the weight as F32 (F8_E4M3: float(q) * scale, rounded once; block types: as
+// ref::quant_weight_row).
 float weight_at(const LinearWeight& w, int64_t row, int64_t col);
 // Row `row`, columns [0, k), as F32 the same way, vectorised.
 void weight_row(Isa isa, const LinearWeight& w, int64_t row, float* out);

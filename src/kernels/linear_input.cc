@@ -6,6 +6,7 @@
 #include "base/math.h"
 #include "kernels/linear.h"
 #include "kernels/linear_table.h"
+#include "kernels/quant.h"
 
 namespace fathom {
 
@@ -16,6 +17,7 @@ namespace {
 constexpr int64_t kRowSkew = 16;
 
 int64_t row_floats(int64_t k) { return round_up(k, kLinearBlock) + kRowSkew; }
+int64_t row_codes(int64_t k) { return round_up(k, kLinearBlock) + 64; }
 
 RowRounding rounding_of(InputFormat format) {
   switch (format) {
@@ -29,6 +31,8 @@ RowRounding rounding_of(InputFormat format) {
       return RowRounding::kE4m3;
     case InputFormat::kFp8Ue8m0:
       return RowRounding::kE4m3Ue8m0;
+    default:
+      break;
   }
   return RowRounding::kNone;
 }
@@ -47,15 +51,31 @@ InputFormat input_format(Activations activations, Dtype weight_dtype) {
       return fp8_weight ? InputFormat::kFp8 : InputFormat::kF32;
     case Activations::kFp8Ue8m0:
       return fp8_weight ? InputFormat::kFp8Ue8m0 : InputFormat::kF32;
+    case Activations::kInt8:
+      return is_block_type(weight_dtype) ? quant_input_format(weight_dtype) : InputFormat::kF32;
   }
   return InputFormat::kF32;
+}
+
+int64_t input_tile(InputFormat format) {
+  switch (format) {
+    case InputFormat::kInt8Tiles64:
+      return 64;
+    case InputFormat::kInt8Tiles32:
+      return 32;
+    case InputFormat::kInt8Tiles16:
+      return 16;
+    default:
+      return kLinearBlock;
+  }
 }
 
 LinearInput::LinearInput(int64_t max_rows, int64_t max_k)
     : max_rows_(max_rows),
       max_k_(max_k),
       values_(max_rows * row_floats(max_k)),
-      scales_(max_rows * ceil_div(max_k, kLinearBlock)) {}
+      scales_(max_rows * round_up(max_k, kLinearBlock) / kMinQuantGroup),
+      sums_(scales_.size()) {}
 
 void LinearInput::begin(int64_t m, int64_t k, InputFormat format) {
   FATHOM_CHECK(m >= 0 && m <= max_rows_ && k >= 0 && k <= max_k_, "input [", m, ", ", k,
@@ -68,6 +88,10 @@ void LinearInput::begin(int64_t m, int64_t k, InputFormat format) {
 void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin,
                                int64_t row_end) {
   FATHOM_CHECK(row_begin >= 0 && row_end <= m_, "rows ", row_begin, " to ", row_end, " of ", m_);
+  if (is_int8(format_)) {
+    prepare_int8_rows(isa, x, ldx, row_begin, row_end);
+    return;
+  }
   for (int64_t m = row_begin; m < row_end; ++m) {
     PrepareRow args;
     args.x = x + m * ldx;
@@ -77,6 +101,21 @@ void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row
     args.out = values_.data() + m * row_floats(k_);
     args.scales = scales_.data() + m * ceil_div(k_, kLinearBlock);
     linear_kernels(isa).prepare_row(args);
+  }
+}
+
+void LinearInput::prepare_int8_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin,
+                                    int64_t row_end) {
+  for (int64_t m = row_begin; m < row_end; ++m) {
+    PrepareInt8 args;
+    args.x = x + m * ldx;
+    args.k = k_;
+    args.k_padded = round_up(k_, kLinearBlock);
+    args.tile = input_tile(format_);
+    args.codes = reinterpret_cast<int8_t*>(values_.data()) + m * row_codes(k_);
+    args.scales = scales_.data() + m * scale_stride();
+    args.sums = sums_.data() + m * scale_stride();
+    linear_kernels(isa).prepare_int8(args);
   }
 }
 
@@ -92,8 +131,14 @@ void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, i
 
 const float* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
 int64_t LinearInput::row_stride() const { return row_floats(k_); }
-const float* LinearInput::scales(int64_t m) const {
-  return scales_.data() + m * ceil_div(k_, kLinearBlock);
+const float* LinearInput::scales(int64_t m) const { return scales_.data() + m * scale_stride(); }
+int64_t LinearInput::scale_stride() const {
+  return round_up(k_, kLinearBlock) / input_tile(format_);
 }
+const int8_t* LinearInput::codes(int64_t m) const {
+  return reinterpret_cast<const int8_t*>(values_.data()) + m * row_codes(k_);
+}
+int64_t LinearInput::code_stride() const { return row_codes(k_); }
+const int32_t* LinearInput::code_sums(int64_t m) const { return sums_.data() + m * scale_stride(); }
 
 }  // namespace fathom

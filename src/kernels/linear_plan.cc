@@ -14,7 +14,7 @@ constexpr int64_t kFreeRows = 4;
 // show.
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kMinTaskCost = kFreeRows * 32768;
-constexpr int64_t kColumnStep = 8;
+constexpr int64_t kColumnStep = 16;  // a panel of packed weights
 // The rows of a task should stay in half of a 2 MB second-level cache while the columns pass.
 constexpr int64_t kTaskInputBytes = 1 << 20;
 

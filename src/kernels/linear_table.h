@@ -3,6 +3,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/linear_args.h"
+#include "kernels/quant_args.h"
 
 namespace fathom {
 
@@ -10,6 +11,8 @@ struct LinearKernels {
   void (*range)(const LinearRange&);
   void (*prepare_row)(const PrepareRow&);
   void (*weight_row)(const WeightRow&);
+  void (*quant_range)(const QuantRange&);
+  void (*prepare_int8)(const PrepareInt8&);
 };
 const LinearKernels& linear_kernels(Isa isa);
 

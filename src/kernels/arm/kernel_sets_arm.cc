@@ -8,7 +8,8 @@ constexpr KernelSet kSets[] = {
     {
         .isa = Isa::kNeon,
         .cpu_has = [] { return true; },
-        .linear = {neon::linear_range, neon::prepare_row, neon::weight_row},
+        .linear = {neon::linear_range, neon::prepare_row, neon::weight_row, ref::quant_range,
+                   ref::prepare_int8},
         .attention = &neon::kAttention,
         .elementwise = &neon::kElementwise,
         .limits = {neon::limit_read, neon::limit_fp32, neon::limit_bf16, neon::limit_int8},

@@ -77,7 +77,8 @@ constexpr KernelSet kSets[] = {
     {
         .isa = Isa::kAvx2,
         .cpu_has = cpu_has_avx2,
-        .linear = {avx2::linear_range, avx2::prepare_row, avx2::weight_row},
+        .linear = {avx2::linear_range, avx2::prepare_row, avx2::weight_row, avx2::quant_range,
+                   avx2::prepare_int8},
         .attention = &avx2::kAttention,
         .elementwise = &avx2::kElementwise,
         .limits = {avx2::limit_read, avx2::limit_fp32, avx2::limit_bf16, avx2::limit_int8},
@@ -85,7 +86,8 @@ constexpr KernelSet kSets[] = {
     {
         .isa = Isa::kAvx512,
         .cpu_has = cpu_has_avx512,
-        .linear = {avx512::linear_range, avx512::prepare_row, avx512::weight_row},
+        .linear = {avx512::linear_range, avx512::prepare_row, avx512::weight_row,
+                   avx512::quant_range, avx512::prepare_int8},
         .attention = &avx512::kAttention,
         .elementwise = &avx512::kElementwise,
         .limits = {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8},
@@ -93,7 +95,8 @@ constexpr KernelSet kSets[] = {
     {
         .isa = Isa::kAmx,
         .cpu_has = cpu_has_amx,
-        .linear = {avx512::linear_range, avx512::prepare_row, avx512::weight_row},
+        .linear = {avx512::linear_range, avx512::prepare_row, avx512::weight_row,
+                   avx512::quant_range, avx512::prepare_int8},
         .attention = &avx512::kAttention,
         .elementwise = &avx512::kElementwise,
         .limits = {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8},

@@ -1,0 +1,130 @@
+#include "kernels/quant.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/math.h"
+#include "kernels/linear_table.h"
+#include "kernels/quant_args.h"
+
+namespace fathom {
+
+namespace {
+
+QuantType quant_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kInt8:
+      return QuantType::kInt8;
+    case Dtype::kInt4:
+      return QuantType::kInt4;
+    case Dtype::kQ8_0:
+      return QuantType::kQ8_0;
+    case Dtype::kQ4_0:
+      return QuantType::kQ4_0;
+    case Dtype::kQ4_K:
+      return QuantType::kQ4_K;
+    case Dtype::kQ5_K:
+      return QuantType::kQ5_K;
+    case Dtype::kQ6_K:
+      return QuantType::kQ6_K;
+    default:
+      break;
+  }
+  FATHOM_CHECK(false, dtype_name(dtype), " is no block type");
+}
+
+// Bytes from row to row, packed: from panel to panel.
+int64_t stride_of(const LinearWeight& w) {
+  const DtypeBlock block = dtype_block(w.dtype);
+  return ceil_div(w.k, block.cols) * block.bytes;
+}
+
+// F32 inputs: 16 rows of the weight at a time, widened, are a layer of F32 weights.
+void widened_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows,
+                   int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* y,
+                   int64_t ldy) {
+  constexpr int64_t kColumns = 16;
+  // Kept by its thread: a step takes no memory once the largest layer was seen.
+  static thread_local Buffer<float> widened;
+  if (widened.size() < kColumns * w.k) widened = Buffer<float>(kColumns * w.k);
+  for (int64_t n0 = n_begin; n0 < n_end; n0 += kColumns) {
+    const int64_t columns = std::min(kColumns, n_end - n0);
+    for (int64_t c = 0; c < columns; ++c) quant_row(w, n0 + c, 0, w.k, widened.data() + c * w.k);
+    const int64_t first = rows == nullptr ? m_begin : 0;
+    LinearRange args;
+    args.x = x.row(first);
+    args.x_stride = x.row_stride();
+    args.x_scales = x.scales(first);
+    args.x_scale_stride = x.scale_stride();
+    args.rows = rows == nullptr ? nullptr : rows + m_begin;
+    args.n_rows = m_end - m_begin;
+    args.w_type = WeightType::kF32;
+    args.w = reinterpret_cast<const char*>(widened.data());
+    args.k = w.k;
+    args.n_begin = 0;
+    args.n_end = columns;
+    args.n_segments = w.n_segments;
+    args.y = y + (n0 - n_begin);
+    args.ldy = ldy;
+    linear_kernels(isa).range(args);
+  }
+}
+
+}  // namespace
+
+InputFormat quant_input_format(Dtype weight) {
+  switch (quant_format(quant_type(weight)).group) {
+    case 16:
+      return InputFormat::kInt8Tiles16;
+    case 32:
+      return InputFormat::kInt8Tiles32;
+    case 64:
+      return InputFormat::kInt8Tiles64;
+    default:
+      return InputFormat::kInt8Tiles128;
+  }
+}
+
+bool quant_accepts(Dtype weight, InputFormat format) {
+  return format == InputFormat::kF32 || format == InputFormat::kBf16Rounded ||
+         format == quant_input_format(weight);
+}
+
+void quant_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows,
+                 int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* y,
+                 int64_t ldy) {
+  const QuantType type = quant_type(w.dtype);
+  const QuantFormat format = quant_format(type);
+  FATHOM_CHECK(format.packed || w.k % format.block == 0, dtype_name(w.dtype), " weight of ", w.k,
+               " columns, which are no whole blocks");
+  if (!is_int8(x.format())) {
+    widened_range(isa, x, w, rows, m_begin, m_end, n_begin, n_end, y, ldy);
+    return;
+  }
+  const int64_t first = rows == nullptr ? m_begin : 0;
+  QuantRange args;
+  args.x = x.codes(first);
+  args.x_stride = x.code_stride();
+  args.x_scales = x.scales(first);
+  args.x_sums = x.code_sums(first);
+  args.x_tile_stride = x.scale_stride();
+  args.rows = rows == nullptr ? nullptr : rows + m_begin;
+  args.n_rows = m_end - m_begin;
+  args.type = type;
+  args.w = static_cast<const char*>(w.data);
+  args.w_stride = stride_of(w);
+  args.k = w.k;
+  args.n_begin = n_begin;
+  args.n_end = n_end;
+  args.n_segments = w.n_segments;
+  args.y = y;
+  args.ldy = ldy;
+  linear_kernels(isa).quant_range(args);
+}
+
+void quant_row(const LinearWeight& w, int64_t row, int64_t k_begin, int64_t k_end, float* out) {
+  ref::quant_weight_row(quant_type(w.dtype), static_cast<const char*>(w.data), stride_of(w), row,
+                        k_begin, k_end, out);
+}
+
+}  // namespace fathom

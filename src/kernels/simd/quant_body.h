@@ -1,0 +1,120 @@
+// Integer weights over panels of 16 output columns: a chunk of a panel is unpacked once for up to
+// 64 rows of x, the groups' sums go to F32 in ascending order, segments are added as a tree.
+//
+// Included after what an instruction set brings: QuantView, QuantScratch, QuantPanel and the
+// Unpack* front ends (quant_unpack_*.h), and
+//   add_chunk<R, kGroup, kMinimum>(view, rows, i, k0, n_groups, offset, state + i)
+// for row counts R of kRowSteps, descending, the last 1.
+#pragma once
+
+namespace fathom::FATHOM_ISA_NAMESPACE {
+namespace {
+
+// Runs add_chunk over all rows, the largest steps first.
+template <int kGroup, bool kMinimum, int R, int... kRest>
+FATHOM_INLINE void add_chunk_from(const QuantView& view, const BlockOfRows& rows, int64_t i,
+                                  int64_t k0, int64_t n_groups, int32_t offset,
+                                  float (*state)[kPanelWidth]) {
+  for (; rows.n_rows - i >= R; i += R)
+    add_chunk<R, kGroup, kMinimum>(view, rows, i, k0, n_groups, offset, state + i);
+  if constexpr (sizeof...(kRest) > 0)
+    add_chunk_from<kGroup, kMinimum, kRest...>(view, rows, i, k0, n_groups, offset, state);
+}
+template <int kGroup, bool kMinimum, int... kSteps>
+FATHOM_INLINE void add_chunk_to_all(RowSteps<kSteps...>, const QuantView& view,
+                                    const BlockOfRows& rows, int64_t k0, int64_t n_groups,
+                                    int32_t offset, float (*state)[kPanelWidth]) {
+  add_chunk_from<kGroup, kMinimum, kSteps...>(view, rows, 0, k0, n_groups, offset, state);
+}
+
+template <class U>
+FATHOM_INLINE void add_panel(const QuantRange& args, const QuantPanel& panel, BlockOfRows& rows,
+                             QuantScratch& scratch) {
+  constexpr QuantFormat kFormat = quant_format(U::kType);
+  constexpr int kGroup = static_cast<int>(kFormat.group);
+  const int64_t segment = args.k / args.n_segments;
+  for (int s = 0; s < args.n_segments; ++s) {
+    for (int64_t i = 0; i < rows.n_rows; ++i) {
+      FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes)
+          store(rows.state[s][i] + l, zero());
+    }
+    for (int64_t k0 = s * segment; k0 < (s + 1) * segment; k0 += kQuantChunk) {
+      const int64_t left = (s + 1) * segment - k0;
+      const int64_t columns = left < kQuantChunk ? left : kQuantChunk;
+      const QuantView view = U::unpack(panel, k0 / kQuantChunk, columns, scratch);
+      add_chunk_to_all<kGroup, kFormat.has_minimum>(kRowSteps, view, rows, k0,
+                                                    (columns + kGroup - 1) / kGroup, kFormat.offset,
+                                                    rows.state[s]);
+    }
+  }
+}
+
+FATHOM_INLINE F32 segment_tree(const BlockOfRows& rows, int64_t i, int64_t lane, int n_segments) {
+  const auto part = [&](int s) __attribute__((always_inline)) {
+    return load(rows.state[s][i] + lane);
+  };
+  if (n_segments == 1) return part(0);
+  return add(add(add(part(0), part(1)), add(part(2), part(3))),
+             add(add(part(4), part(5)), add(part(6), part(7))));
+}
+
+// The lanes of the panel at column n that are columns [n_begin, n_end) of the result.
+FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, int64_t first,
+                               int64_t n) {
+  const int64_t skip = n < args.n_begin ? args.n_begin - n : 0;
+  for (int64_t i = 0; i < rows.n_rows; ++i) {
+    float* y = args.y + (first + i) * args.ldy + (n - args.n_begin);
+    FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes) {
+      const Mask mask = static_cast<Mask>(first_lanes(args.n_end - n - l) & ~first_lanes(skip - l));
+      store(y + l, segment_tree(rows, i, l, args.n_segments), mask);
+    }
+  }
+}
+
+template <class U>
+void quant_rows(const QuantRange& args) {
+  BlockOfRows rows;
+  QuantScratch scratch;
+  constexpr bool kPacked = quant_format(U::kType).packed;
+  for (int64_t first = 0; first < args.n_rows; first += kBlockRows) {
+    rows.n_rows = args.n_rows - first < kBlockRows ? args.n_rows - first : kBlockRows;
+    for (int64_t i = 0; i < rows.n_rows; ++i) {
+      const int64_t row = args.row(first + i);
+      rows.x[i] = args.x + row * args.x_stride;
+      rows.scales[i] = args.x_scales + row * args.x_tile_stride;
+      rows.sums[i] = args.x_sums + row * args.x_tile_stride;
+    }
+    int64_t n = kPacked ? args.n_begin / kPanelWidth * kPanelWidth : args.n_begin;
+    for (; n < args.n_end; n += kPanelWidth) {
+      add_panel<U>(args, panel_at<kPacked>(args, n), rows, scratch);
+      store_panel(args, rows, first, n);
+    }
+  }
+}
+
+}  // namespace
+
+void quant_range(const QuantRange& args) {
+  switch (args.type) {
+    case QuantType::kInt8:
+      return quant_rows<UnpackInt8>(args);
+    case QuantType::kInt4:
+      return quant_rows<UnpackInt4>(args);
+    case QuantType::kQ8_0:
+      return quant_rows<UnpackQ8_0>(args);
+    case QuantType::kQ4_0:
+      return quant_rows<UnpackQ4_0>(args);
+    case QuantType::kQ4_K:
+      return quant_rows<UnpackQ4K>(args);
+    case QuantType::kQ5_K:
+      return quant_rows<UnpackQ5K>(args);
+    case QuantType::kQ6_K:
+      return quant_rows<UnpackQ6K>(args);
+  }
+}
+
+void prepare_int8(const PrepareInt8& args) {
+  for (int64_t k0 = 0; k0 < args.k_padded; k0 += args.tile) prepare_int8_tile(args, k0);
+}
+
+}  // namespace fathom::FATHOM_ISA_NAMESPACE
