@@ -29,6 +29,20 @@ TEST(Dispatch, AutoIsTheFastestOrWhatTheEnvironmentNames) {
   EXPECT_NE(wrong.error().message.find("ref"), std::string::npos) << wrong.error().message;
 }
 
+// No machine has both.
+TEST(Dispatch, ASetOfAnotherProcessorIsAnAnswer) {
+#if defined(__aarch64__)
+  constexpr std::string_view kOwn = "neon", kOther = "avx2";
+#else
+  constexpr std::string_view kOwn = "ref", kOther = "neon";
+#endif
+  EXPECT_TRUE(select_isa(kOwn).ok());
+  const auto other = select_isa(kOther);
+  ASSERT_FALSE(other.ok());
+  EXPECT_NE(other.error().message.find("this machine does not have it"), std::string::npos)
+      << other.error().message;
+}
+
 TEST(Dispatch, UnknownNameIsAnError) { EXPECT_FALSE(select_isa("sse9").ok()); }
 
 }  // namespace

@@ -106,5 +106,13 @@ namespace avx512 {
 void quant_range(const QuantRange& args);
 void prepare_int8(const PrepareInt8& args);
 }  // namespace avx512
+namespace neon {
+void quant_range(const QuantRange& args);
+void prepare_int8(const PrepareInt8& args);
+}  // namespace neon
+namespace neon_dotprod {
+void quant_range(const QuantRange& args);
+void prepare_int8(const PrepareInt8& args);
+}  // namespace neon_dotprod
 
 }  // namespace fathom

@@ -7,6 +7,7 @@
 #include <array>
 #include <string>
 
+#include "kernels/isa_testing.h"
 #include "kernels/quant.h"
 #include "kernels/quant_testing.h"
 
@@ -42,7 +43,7 @@ TEST(QuantLaws, EveryWayGivesTheBytesOfTheDefinition) {
         const auto x = make_rows(rng, kRows, k, Values::kSpiky);
         const auto alone = by_definition(x, kRows, w->weight, format);
         LinearInput input(kRows, k);
-        for (Isa isa : available_isas()) {
+        for (Isa isa : isa_testing::isas_of_long_tests()) {
           const std::string what = std::string(isa_name(isa)) + " " +
                                    std::string(dtype_name(dtype)) + " k " + std::to_string(k) +
                                    " segments " + std::to_string(n_segments);

@@ -201,7 +201,7 @@ def check_text(root, _build):
 
 
 def check_weak(root, build):
-    names = re.compile(r"_(avx2|avx512|amx|neon)\.cc")
+    names = re.compile(r"_(avx2|avx512|amx|neon|dotprod)\.cc")
     objects = sorted(path for path in build.glob("src/CMakeFiles/fathom_kernels.dir/**/*.o") if names.search(path.name))
     if not objects:
         print("skipped: no objects of one instruction set here")

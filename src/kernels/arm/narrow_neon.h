@@ -3,7 +3,7 @@
 
 #include "kernels/arm/vec_neon.h"
 
-namespace fathom::neon {
+namespace fathom::FATHOM_ISA_NAMESPACE {
 
 // The first n of 8 elements of 16 or 8 bits, zeros behind them.
 FATHOM_INLINE uint16x8_t load_u16(const void* p, int64_t n) {
@@ -99,4 +99,4 @@ FATHOM_INLINE F32 make_pairs(const uint16_t* low, const uint16_t* high, Mask m) 
   return {vreinterpretq_f32_u16(vzip1q_u16(a, b)), vreinterpretq_f32_u16(vzip2q_u16(a, b))};
 }
 
-}  // namespace fathom::neon
+}  // namespace fathom::FATHOM_ISA_NAMESPACE

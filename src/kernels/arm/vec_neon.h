@@ -10,7 +10,10 @@
 
 #include "kernels/exp_constants.h"
 
+// Files for processors with more than the baseline set their own.
+#if !defined(FATHOM_ISA_NAMESPACE)
 #define FATHOM_ISA_NAMESPACE neon
+#endif
 #define FATHOM_INLINE static inline __attribute__((always_inline))
 // Loops over registers must vanish: written before the loop, with the number of rounds.
 #if defined(__clang__)
@@ -19,7 +22,7 @@
 #define FATHOM_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-namespace fathom::neon {
+namespace fathom::FATHOM_ISA_NAMESPACE {
 
 struct F32 {
   float32x4_t low, high;
@@ -70,6 +73,9 @@ FATHOM_INLINE float32x4_t min4(float32x4_t a, float32x4_t b) {
 FATHOM_INLINE F32 max(F32 a, F32 b) { return {max4(a.low, b.low), max4(a.high, b.high)}; }
 FATHOM_INLINE F32 fma(F32 a, F32 b, F32 c) {  // a * b + c
   return {vfmaq_f32(c.low, a.low, b.low), vfmaq_f32(c.high, a.high, b.high)};
+}
+FATHOM_INLINE F32 fnma(F32 a, F32 b, F32 c) {  // c - a * b
+  return {vfmsq_f32(c.low, a.low, b.low), vfmsq_f32(c.high, a.high, b.high)};
 }
 FATHOM_INLINE F32 select(Mask m, F32 a, F32 b) {  // m ? a : b
   static constexpr int32_t kIndex[8] = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -178,4 +184,4 @@ FATHOM_INLINE void transpose_lanes(F32* r) {
 static constexpr int kRowTile = 4;
 static constexpr int kVecTile = 2;
 
-}  // namespace fathom::neon
+}  // namespace fathom::FATHOM_ISA_NAMESPACE

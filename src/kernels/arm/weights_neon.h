@@ -5,7 +5,7 @@
 
 #include "kernels/arm/narrow_neon.h"
 
-namespace fathom::neon {
+namespace fathom::FATHOM_ISA_NAMESPACE {
 namespace {
 
 struct WeightF32 {
@@ -83,4 +83,4 @@ FATHOM_INLINE float32x4_t round_e4m3_4(float32x4_t v) {
 FATHOM_INLINE F32 round_e4m3(F32 v) { return {round_e4m3_4(v.low), round_e4m3_4(v.high)}; }
 
 }  // namespace
-}  // namespace fathom::neon
+}  // namespace fathom::FATHOM_ISA_NAMESPACE

@@ -65,8 +65,15 @@ FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, 
   for (int64_t i = 0; i < rows.n_rows; ++i) {
     float* y = args.y + (first + i) * args.ldy + (n - args.n_begin);
     FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes) {
-      const Mask mask = static_cast<Mask>(first_lanes(args.n_end - n - l) & ~first_lanes(skip - l));
-      store(y + l, segment_tree(rows, i, l, args.n_segments), mask);
+      const F32 sums = segment_tree(rows, i, l, args.n_segments);
+      const int64_t begin = skip - l, end = args.n_end - n - l;
+      if (begin <= 0 && end >= kLanes) {
+        store(y + l, sums);
+        continue;
+      }
+      float lanes[kLanes];
+      store(lanes, sums);
+      for (int64_t j = begin < 0 ? 0 : begin; j < end && j < kLanes; ++j) y[l + j] = lanes[j];
     }
   }
 }
