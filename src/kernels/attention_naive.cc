@@ -62,9 +62,9 @@ void expand_block(const NaiveTask& task, const std::byte* block, int64_t n_keys,
   const int64_t nope = shape.qk_nope_head_dim;
   const int64_t row_stride = shape.kv_lora_rank + shape.qk_rope_head_dim;
   read_block(call, block, n_keys, scratch);
-  scratch.latents.begin(n_keys, shape.kv_lora_rank,
+  scratch.latents.begin(call.compute.isa, n_keys, shape.kv_lora_rank,
                         latent_format(call.layout.dtype, call.kv_b.dtype));
-  scratch.latents.prepare_rows(call.compute.isa, scratch.rows.data(), row_stride, 0, n_keys);
+  scratch.latents.prepare_rows(scratch.rows.data(), row_stride, 0, n_keys);
   const int64_t width = nope + shape.v_head_dim;
   linear_range(call.compute.isa, scratch.latents, call.kv_b, 0, n_keys, task.head * width,
                (task.head + 1) * width, scratch.expanded.data(), width);

@@ -2,6 +2,8 @@
 #include "kernels/linear.h"
 
 #include <algorithm>
+#include <iterator>
+#include <memory>
 
 #include "base/check.h"
 #include "base/math.h"
@@ -69,6 +71,16 @@ void check_rows(const LinearInput& x, const int32_t* rows, int64_t n_rows) {
   }
 }
 
+// What one thread needs while it computes a task: made when it first does, kept while it lives.
+struct ThreadScratch {
+  TileScratch tiles;
+  alignas(64) float up[128 * 1024];  // of a SwiGLU
+};
+ThreadScratch& thread_scratch() {
+  thread_local const std::unique_ptr<ThreadScratch> scratch = std::make_unique<ThreadScratch>();
+  return *scratch;
+}
+
 // Rows [m_begin, m_end) of the list (or of the input, if rows is null) through columns [n_begin,
 // n_end).
 LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t* rows,
@@ -76,8 +88,13 @@ LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t*
                      int64_t ldy) {
   LinearRange args;
   const int64_t first = rows == nullptr ? m_begin : 0;
-  args.x = x.row(first);
-  args.x_stride = x.row_stride();
+  if (x.tiled()) {
+    args.tile = x.tile_input(first, rows == nullptr);
+    args.tile_scratch = &thread_scratch().tiles;
+  } else {
+    args.x = x.row(first);
+    args.x_stride = x.row_stride();
+  }
   args.x_scales = x.scales(first);
   args.x_scale_stride = x.scale_stride();
   args.rows = rows == nullptr ? nullptr : rows + m_begin;
@@ -104,18 +121,24 @@ void compute_range(Isa isa, const LinearInput& x, const LinearWeight& w, const i
   linear_kernels(isa).range(range_of(x, w, rows, m_begin, m_end, n_begin, n_end, y, ldy));
 }
 
-// Columns of gate and up that a task computes before it multiplies them.
-constexpr int64_t kGluColumns = 64;
+// Tiles take weights from memory once for all rows that a task may have.
+TaskShape task_shape(Isa isa) {
+  if (isa == Isa::kAmx) return {.max_rows = kTaskRows, .free_rows = 32, .column_step = 32};
+  return {};
+}
 
 void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask& task) {
-  alignas(64) float up[kMaxTaskRows * kGluColumns];
-  for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += kGluColumns) {
-    const int64_t n1 = std::min(task.n_end, n0 + kGluColumns);
+  float* up = thread_scratch().up;
+  // Columns of gate and up that a task computes before it multiplies them.
+  const int64_t n_rows = task.row_end - task.row_begin;
+  const int64_t columns = std::min<int64_t>(256, std::size(thread_scratch().up) / n_rows / 32 * 32);
+  for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += columns) {
+    const int64_t n1 = std::min(task.n_end, n0 + columns);
     float* h = job.h + task.row_begin * job.ldh + n0;
     compute_range(isa, x, *job.gate, job.rows, task.row_begin, task.row_end, n0, n1, h, job.ldh);
-    compute_range(isa, x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, kGluColumns);
-    for (int64_t i = 0; i < task.row_end - task.row_begin; ++i) {
-      silu_mul_row(isa, h + i * job.ldh, up + i * kGluColumns, h + i * job.ldh, n1 - n0);
+    compute_range(isa, x, *job.up, job.rows, task.row_begin, task.row_end, n0, n1, up, columns);
+    for (int64_t i = 0; i < n_rows; ++i) {
+      silu_mul_row(isa, h + i * job.ldh, up + i * columns, h + i * job.ldh, n1 - n0);
     }
   }
 }
@@ -125,7 +148,7 @@ void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask
 void linear(const Compute& compute, const LinearInput& x, std::span<const LinearJob> jobs) {
   while (!jobs.empty()) {
     const auto region = jobs.first(std::min<size_t>(jobs.size(), kMaxRegionJobs));
-    LinearPlan plan(compute.pool->n_threads());
+    LinearPlan plan(compute.pool->n_threads(), task_shape(compute.isa));
     for (const LinearJob& job : region) {
       check_weight(x, *job.weight);
       check_rows(x, job.rows, job.n_rows);
@@ -153,7 +176,7 @@ void linear(const Compute& compute, const LinearInput& x, const LinearWeight& w,
 void linear_glu(const Compute& compute, const LinearInput& x, std::span<const GluJob> jobs) {
   while (!jobs.empty()) {
     const auto region = jobs.first(std::min<size_t>(jobs.size(), kMaxRegionJobs));
-    LinearPlan plan(compute.pool->n_threads());
+    LinearPlan plan(compute.pool->n_threads(), task_shape(compute.isa));
     for (const GluJob& job : region) {
       check_weight(x, *job.gate);
       check_weight(x, *job.up);

@@ -16,6 +16,8 @@
 
 namespace fathom {
 
+struct TileInput;
+
 // One weight matrix, not owned. dtype: F32, F16, BF16, F8_E4M3, or a block type (quant_args.h),
 // whose rows (GGUF: k is whole blocks) or panels of 16 rows (INT8, INT4) lie one after another.
 struct LinearWeight {
@@ -67,17 +69,16 @@ class LinearInput {
   void prepare(const Compute& compute, const float* x, int64_t ldx, int64_t m, int64_t k,
                InputFormat format);
   // The same for rows [row_begin, row_end) of an input whose shape was set by begin(); for use
-  // inside a task.
-  void begin(int64_t m, int64_t k, InputFormat format);
-  void prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
+  // inside a task. row_begin is a multiple of kRowStep, and so is row_end if it is not m.
+  static constexpr int64_t kRowStep = 16;
+  void begin(Isa isa, int64_t m, int64_t k, InputFormat format);
+  void prepare_rows(const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
 
   int64_t rows() const { return m_; }
   int64_t k() const { return k_; }
   InputFormat format() const { return format_; }
-  // What the kernels read, INT8 aside: k values, rounded as the format says and held as F32, then
-  // zeros up to a multiple of 128.
-  const float* row(int64_t m) const;
-  int64_t row_stride() const;  // floats
+  // Value k of row m as the format rounds it, without its scale; not of INT8.
+  float value(int64_t m, int64_t k) const;
   // The scale of each tile of a row; 1 in the formats without scales.
   const float* scales(int64_t m) const;
   int64_t scale_stride() const;  // tiles of a row, padded to a multiple of 128 columns
@@ -87,14 +88,27 @@ class LinearInput {
   // INT8: the sum of the codes of each tile, scale_stride() from row to row.
   const int32_t* code_sums(int64_t m) const;
 
+  // What the kernels read. Vector kernels: k values as F32, then zeros up to a multiple of 128.
+  // Tile kernels (amx), where the format's values are BF16: linear_args.h.
+  bool tiled() const;
+  const float* row(int64_t m) const;
+  int64_t row_stride() const;  // floats
+  // tiles: whether the rows from first_row on are wanted as tiles, or only as rows to gather.
+  TileInput tile_input(int64_t first_row, bool tiles) const;
+
  private:
-  void prepare_int8_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
+  void prepare_int8_rows(const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
+  uint16_t* tile_row(int64_t m);
+  uint16_t* tiles();
+  float* tile_scales(int64_t m);
 
   int64_t m_ = 0, k_ = 0, max_rows_ = 0, max_k_ = 0;
+  Isa isa_ = Isa::kRef;
   InputFormat format_ = InputFormat::kF32;
   Buffer<float> values_;  // or codes
-  Buffer<float> scales_;
+  Buffer<float> scales_;  // of each row
   Buffer<int32_t> sums_;
+  Buffer<float> tile_scales_;  // of 16 rows at a time
 };
 
 // One product over rows of a shared input.

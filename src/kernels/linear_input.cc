@@ -7,6 +7,7 @@
 #include "kernels/linear.h"
 #include "kernels/linear_table.h"
 #include "kernels/quant.h"
+#include "tensor/numeric.h"
 
 namespace fathom {
 
@@ -18,6 +19,7 @@ constexpr int64_t kRowSkew = 16;
 
 int64_t row_floats(int64_t k) { return round_up(k, kLinearBlock) + kRowSkew; }
 int64_t row_codes(int64_t k) { return round_up(k, kLinearBlock) + 64; }
+int64_t tile_row_stride(int64_t k) { return round_up(k, kLinearBlock) + 2 * kRowSkew; }
 
 RowRounding rounding_of(InputFormat format) {
   switch (format) {
@@ -73,23 +75,54 @@ int64_t input_tile(InputFormat format) {
 LinearInput::LinearInput(int64_t max_rows, int64_t max_k)
     : max_rows_(max_rows),
       max_k_(max_k),
-      values_(max_rows * row_floats(max_k)),
+      values_(round_up(max_rows, kRowStep) * row_floats(max_k)),
       scales_(max_rows * round_up(max_k, kLinearBlock) / kMinQuantGroup),
-      sums_(scales_.size()) {}
+      sums_(scales_.size()),
+      tile_scales_(round_up(max_rows, kRowStep) * ceil_div(max_k, kLinearBlock)) {}
 
-void LinearInput::begin(int64_t m, int64_t k, InputFormat format) {
+void LinearInput::begin(Isa isa, int64_t m, int64_t k, InputFormat format) {
   FATHOM_CHECK(m >= 0 && m <= max_rows_ && k >= 0 && k <= max_k_, "input [", m, ", ", k,
                "] in room for [", max_rows_, ", ", max_k_, "]");
+  isa_ = isa;
   m_ = m;
   k_ = k;
   format_ = format;
 }
 
-void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin,
-                               int64_t row_end) {
-  FATHOM_CHECK(row_begin >= 0 && row_end <= m_, "rows ", row_begin, " to ", row_end, " of ", m_);
+bool LinearInput::tiled() const {
+  if (linear_kernels(isa_).prepare_tiles == nullptr) return false;
+  return format_ == InputFormat::kBf16 || format_ == InputFormat::kBf16ForFp8 ||
+         format_ == InputFormat::kFp8 || format_ == InputFormat::kFp8Ue8m0;
+}
+
+void LinearInput::prepare_rows(const float* x, int64_t ldx, int64_t row_begin, int64_t row_end) {
+  FATHOM_CHECK(row_begin >= 0 && row_begin <= row_end && row_end <= m_ &&
+                   row_begin % kRowStep == 0 && (row_end % kRowStep == 0 || row_end == m_),
+               "rows ", row_begin, " to ", row_end, " of ", m_);
   if (is_int8(format_)) {
-    prepare_int8_rows(isa, x, ldx, row_begin, row_end);
+    prepare_int8_rows(x, ldx, row_begin, row_end);
+    return;
+  }
+  const LinearKernels& kernels = linear_kernels(isa_);
+  if (tiled()) {
+    for (int64_t m = row_begin; m < row_end; m += kRowStep) {
+      PrepareTiles args;
+      args.x = x + m * ldx;
+      args.ldx = ldx;
+      args.n_rows = std::min(kRowStep, row_end - m);
+      args.k = k_;
+      args.k_padded = round_up(k_, kLinearBlock);
+      args.rounding = rounding_of(format_);
+      args.rows = tile_row(m);
+      args.row_stride = tile_row_stride(k_);
+      args.scales = scales_.data() + m * ceil_div(k_, kLinearBlock);
+      args.tiles = tiles();
+      args.tile_scales = tile_scales(m);
+      args.width = std::min(kTileRows, m_);
+      args.n_tiles = ceil_div(m_, kTileRows);
+      args.tile = m / kTileRows;
+      kernels.prepare_tiles(args);
+    }
     return;
   }
   for (int64_t m = row_begin; m < row_end; ++m) {
@@ -100,11 +133,11 @@ void LinearInput::prepare_rows(Isa isa, const float* x, int64_t ldx, int64_t row
     args.rounding = rounding_of(format_);
     args.out = values_.data() + m * row_floats(k_);
     args.scales = scales_.data() + m * ceil_div(k_, kLinearBlock);
-    linear_kernels(isa).prepare_row(args);
+    kernels.prepare_row(args);
   }
 }
 
-void LinearInput::prepare_int8_rows(Isa isa, const float* x, int64_t ldx, int64_t row_begin,
+void LinearInput::prepare_int8_rows(const float* x, int64_t ldx, int64_t row_begin,
                                     int64_t row_end) {
   for (int64_t m = row_begin; m < row_end; ++m) {
     PrepareInt8 args;
@@ -115,22 +148,55 @@ void LinearInput::prepare_int8_rows(Isa isa, const float* x, int64_t ldx, int64_
     args.codes = reinterpret_cast<int8_t*>(values_.data()) + m * row_codes(k_);
     args.scales = scales_.data() + m * scale_stride();
     args.sums = sums_.data() + m * scale_stride();
-    linear_kernels(isa).prepare_int8(args);
+    linear_kernels(isa_).prepare_int8(args);
   }
 }
 
 void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, int64_t m, int64_t k,
                           InputFormat format) {
-  begin(m, k, format);
+  begin(compute.isa, m, k, format);
   // A task of 16K values takes several microseconds, more than handing it out.
-  const int64_t rows = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k));
+  const int64_t rows = round_up(std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k)), kRowStep);
   compute.pool->parallel_for(ceil_div(m, rows), [&](int64_t task, int) {
-    prepare_rows(compute.isa, x, ldx, task * rows, std::min(m, (task + 1) * rows));
+    prepare_rows(x, ldx, task * rows, std::min(m, (task + 1) * rows));
   });
 }
 
 const float* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
 int64_t LinearInput::row_stride() const { return row_floats(k_); }
+
+uint16_t* LinearInput::tile_row(int64_t m) {
+  return reinterpret_cast<uint16_t*>(values_.data()) + m * tile_row_stride(k_);
+}
+// The second half of the memory, beyond the rows.
+uint16_t* LinearInput::tiles() {
+  return reinterpret_cast<uint16_t*>(values_.data()) + round_up(m_, kRowStep) * tile_row_stride(k_);
+}
+float* LinearInput::tile_scales(int64_t m) {
+  return tile_scales_.data() + m * ceil_div(k_, kLinearBlock);
+}
+
+TileInput LinearInput::tile_input(int64_t first_row, bool tiles) const {
+  auto* self = const_cast<LinearInput*>(this);  // nothing is written through what it gives
+  TileInput out;
+  out.rows = self->tile_row(0);
+  out.row_stride = tile_row_stride(k_);
+  out.width = std::min(kTileRows, m_);
+  if (tiles && first_row % kRowStep == 0) {
+    out.tiles = self->tiles();
+    out.tile_scales = self->tile_scales(0);
+    out.n_tiles = ceil_div(m_, kTileRows);
+    out.first_tile = first_row / kTileRows;
+  } else {
+    out.rows += tiles ? first_row * out.row_stride : 0;
+  }
+  return out;
+}
+
+float LinearInput::value(int64_t m, int64_t k) const {
+  if (!tiled()) return row(m)[k];
+  return bf16_to_f32(const_cast<LinearInput*>(this)->tile_row(m)[k]);
+}
 const float* LinearInput::scales(int64_t m) const { return scales_.data() + m * scale_stride(); }
 int64_t LinearInput::scale_stride() const {
   return round_up(k_, kLinearBlock) / input_tile(format_);

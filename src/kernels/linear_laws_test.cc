@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -196,6 +197,47 @@ TEST(LinearGlu, EqualsItsParts) {
         }
         if (first.empty()) first = h;
         ASSERT_TRUE(same_bits(first.data(), h.data(), kRows * kN));
+      }
+    }
+  }
+}
+
+// The tiles' own order: in each 32 of k the even and the odd ones in two chains from zero, their
+// sum added to what was there; E4M3 blocks of 128 promoted.
+TEST(Linear, TilesAddAsDocumented) {
+  const auto& isas = available_isas();
+  if (std::find(isas.begin(), isas.end(), Isa::kAmx) == isas.end()) GTEST_SKIP() << "no tiles here";
+  std::mt19937 rng(8);
+  Pool pool(1);
+  constexpr int64_t kRows = 5, kColumns = 9, kK = 300;
+  const auto x = make_rows(rng, kRows, kK);
+  for (const Pair& pair : {Pair{Dtype::kBF16, InputFormat::kBf16, "BF16"},
+                           Pair{Dtype::kF8E4M3, InputFormat::kFp8, "F8"}}) {
+    const auto w = make_weight(rng, pair.dtype, kColumns, kK);
+    LinearInput input(kRows, kK);
+    input.prepare({Isa::kAmx, &pool}, x.data(), kK, kRows, kK, pair.format);
+    const auto y = run(Isa::kAmx, pool, input, w->weight);
+    const bool promote = pair.dtype == Dtype::kF8E4M3;
+    for (int64_t m = 0; m < kRows; ++m) {
+      for (int64_t n = 0; n < kColumns; ++n) {
+        float sum = 0.0f, running = 0.0f;
+        for (int64_t k0 = 0; k0 < kK; k0 += 32) {
+          float chain[2] = {};
+          for (int64_t k = k0; k < std::min(kK, k0 + 32); ++k) {
+            const float scale = promote ? w->weight.scale_inv[k / 128] : 1.0f;
+            const float weight = weight_at(w->weight, n, k) / scale;
+            const float exact = promote ? round_to_bf16(weight) : weight;
+            chain[k % 2] = std::fma(input.value(m, k), exact, chain[k % 2]);
+          }
+          sum += chain[0] + chain[1];
+          if (promote && (k0 % 128 == 96 || k0 + 32 >= kK)) {
+            running =
+                std::fma(sum, input.scales(m)[k0 / 128] * w->weight.scale_inv[k0 / 128], running);
+            sum = 0.0f;
+          }
+        }
+        ASSERT_EQ(y[static_cast<size_t>(m * kColumns + n)], promote ? running : sum)
+            << pair.name << " " << m << " " << n;
       }
     }
   }

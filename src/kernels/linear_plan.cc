@@ -8,20 +8,20 @@
 namespace fathom {
 
 namespace {
-// A few rows cost as much as four: the weights have to come from memory either way.
-constexpr int64_t kFreeRows = 4;
 // Eight tasks a thread even out the end of a region; below 32K weights handing tasks out would
 // show.
 constexpr int64_t kTasksPerThread = 8;
-constexpr int64_t kMinTaskCost = kFreeRows * 32768;
-constexpr int64_t kColumnStep = 16;  // a panel of packed weights
-// The rows of a task should stay in half of a 2 MB second-level cache while the columns pass.
+constexpr int64_t kMinTaskWeights = 32768;
+// The rows of a task of 64 should stay in half of a 2 MB second-level cache while the columns pass;
+// kernels that take more rows divide k themselves.
 constexpr int64_t kTaskInputBytes = 1 << 20;
-
-int64_t cost(int64_t n_rows, int64_t n, int64_t k) {
-  return std::max(n_rows, kFreeRows) * n * std::max<int64_t>(k, 1);
-}
+constexpr int64_t kCachedRows = 64;
+constexpr int64_t kRowStep = 16;
 }  // namespace
+
+int64_t LinearPlan::cost(int64_t n_rows, int64_t n, int64_t k) const {
+  return std::max(n_rows, shape_.free_rows) * n * std::max<int64_t>(k, 1);
+}
 
 void LinearPlan::add(int64_t n_rows, int64_t n, int64_t k) {
   FATHOM_CHECK(n_jobs_ < kMaxRegionJobs, "jobs ", n_jobs_);
@@ -33,18 +33,23 @@ void LinearPlan::finish() {
   for (int j = 0; j < n_jobs_; ++j) {
     if (jobs_[j].n_rows > 0) total += cost(jobs_[j].n_rows, jobs_[j].n, jobs_[j].k);
   }
-  const int64_t target = std::max(kMinTaskCost, total / (n_threads_ * kTasksPerThread));
+  const int64_t target =
+      std::max(shape_.free_rows * kMinTaskWeights, total / (n_threads_ * kTasksPerThread));
   n_tasks_ = 0;
   for (int j = 0; j < n_jobs_; ++j) {
     Job& job = jobs_[j];
     job.first_task = n_tasks_;
     if (job.n_rows == 0 || job.n == 0) continue;
-    const int64_t rows_max = std::clamp<int64_t>(
-        kTaskInputBytes / (4 * std::max<int64_t>(job.k, 1)), kMaxTaskRows / 4, kMaxTaskRows);
-    job.row_block = round_up(ceil_div(job.n_rows, ceil_div(job.n_rows, rows_max / 4 * 4)), 4);
+    int64_t rows_max = shape_.max_rows;
+    if (rows_max <= kCachedRows) {
+      rows_max = std::clamp<int64_t>(kTaskInputBytes / (4 * std::max<int64_t>(job.k, 1)),
+                                     rows_max / 4, rows_max);
+    }
+    job.row_block = round_up(
+        ceil_div(job.n_rows, ceil_div(job.n_rows, rows_max / kRowStep * kRowStep)), kRowStep);
     const int64_t columns = target / cost(std::min(job.n_rows, job.row_block), 1, job.k);
-    job.column_block =
-        std::clamp(round_up(columns, kColumnStep), kColumnStep, round_up(job.n, kColumnStep));
+    job.column_block = std::clamp(round_up(columns, shape_.column_step), shape_.column_step,
+                                  round_up(job.n, shape_.column_step));
     job.column_blocks = ceil_div(job.n, job.column_block);
     n_tasks_ += ceil_div(job.n_rows, job.row_block) * job.column_blocks;
   }

@@ -6,12 +6,19 @@
 
 namespace fathom {
 
-inline constexpr int64_t kMaxTaskRows = 64;
 inline constexpr int kMaxRegionJobs = 256;  // more jobs become several regions
+
+// What suits the kernels of an instruction set.
+struct TaskShape {
+  int64_t max_rows = 64;  // of a task
+  int64_t free_rows =
+      4;  // so many rows cost no more than one: the weights have to come from memory
+  int64_t column_step = 16;  // columns of a task are a multiple of this: a panel of packed weights
+};
 
 struct LinearTask {
   int job = 0;
-  int64_t row_begin = 0, row_end = 0;  // of the job's rows, at most kMaxTaskRows
+  int64_t row_begin = 0, row_end = 0;  // of the job's rows, at most TaskShape::max_rows
   int64_t n_begin = 0, n_end = 0;
 };
 
@@ -19,7 +26,7 @@ class LinearPlan {
  public:
   // How many multiplications a task should at least hold, and how many tasks there should be, come
   // from n_threads.
-  explicit LinearPlan(int n_threads) : n_threads_(n_threads) {}
+  LinearPlan(int n_threads, const TaskShape& shape) : n_threads_(n_threads), shape_(shape) {}
   // All jobs first, at most kMaxRegionJobs, then finish().
   void add(int64_t n_rows, int64_t n, int64_t k);
   void finish();
@@ -32,7 +39,10 @@ class LinearPlan {
     int64_t row_block, column_block, column_blocks;
     int64_t first_task;
   };
+  int64_t cost(int64_t n_rows, int64_t n, int64_t k) const;
+
   int n_threads_;
+  TaskShape shape_;
   int n_jobs_ = 0;
   int64_t n_tasks_ = 0;
   Job jobs_[kMaxRegionJobs];

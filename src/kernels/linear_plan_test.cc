@@ -12,8 +12,9 @@ namespace {
 
 using Shape = std::array<int64_t, 3>;  // rows, n, k
 
-LinearPlan plan_of(const std::vector<Shape>& shapes, int n_threads) {
-  LinearPlan plan(n_threads);
+LinearPlan plan_of(const std::vector<Shape>& shapes, int n_threads,
+                   const TaskShape& task_shape = {}) {
+  LinearPlan plan(n_threads, task_shape);
   for (const Shape& shape : shapes) plan.add(shape[0], shape[1], shape[2]);
   plan.finish();
   return plan;
@@ -34,7 +35,7 @@ TEST(LinearPlan, TasksCoverEveryElementOnce) {
       for (int64_t t = 0; t < plan.n_tasks(); ++t) {
         const LinearTask task = plan.task(t);
         const int64_t n = shapes[static_cast<size_t>(task.job)][1];
-        EXPECT_LE(task.row_end - task.row_begin, kMaxTaskRows);
+        EXPECT_LE(task.row_end - task.row_begin, TaskShape().max_rows);
         EXPECT_LT(task.row_begin, task.row_end);
         EXPECT_LT(task.n_begin, task.n_end);
         for (int64_t m = task.row_begin; m < task.row_end; ++m) {

@@ -13,6 +13,7 @@ struct LinearKernels {
   void (*weight_row)(const WeightRow&);
   void (*quant_range)(const QuantRange&);
   void (*prepare_int8)(const PrepareInt8&);
+  void (*prepare_tiles)(const PrepareTiles&) = nullptr;  // the set has no tiles
 };
 const LinearKernels& linear_kernels(Isa isa);
 

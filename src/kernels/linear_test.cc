@@ -189,7 +189,7 @@ TEST(Linear, PreparedRowsAreTheScalarDefinition) {
           LinearInput input(1, k);
           input.prepare({isa, &pool}, x.data(), k, 1, k, format);
           for (int64_t i = 0; i < round_up(k, 128); ++i) {
-            const float value = input.row(0)[i];
+            const float value = input.value(0, i);
             float expected = 0.0f, scale = 1.0f;
             const int64_t b = i / 128 * 128;
             if (format == InputFormat::kFp8 || format == InputFormat::kFp8Ue8m0) {

@@ -26,6 +26,10 @@ namespace neon {
 FATHOM_MACHINE_LIMIT_LOOPS
 }
 #undef FATHOM_MACHINE_LIMIT_LOOPS
+namespace amx {
+int64_t limit_bf16(int64_t steps, float* sink);
+int64_t limit_int8(int64_t steps, float* sink);
+}  // namespace amx
 
 struct MachineLimitLoops {
   uint64_t (*read)(const uint8_t* data, int64_t bytes) = nullptr;

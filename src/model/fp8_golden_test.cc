@@ -71,7 +71,7 @@ TEST(Fp8Golden, OneLayerEqualsTheReference) {
           double magnitude = 0;
           for (int64_t k = 0; k < w.k; ++k) {
             const double tile = input.scales(i)[k / 128];
-            magnitude += std::fabs(input.row(i)[k] * tile * row[static_cast<size_t>(k)]);
+            magnitude += std::fabs(input.value(i, k) * tile * row[static_cast<size_t>(k)]);
           }
           // At most 16 fmas a lane and block, log2(16) + 4 more for the promotion and the lanes'
           // sum.

@@ -14,6 +14,11 @@
 namespace fathom {
 
 inline constexpr int64_t kBufferAlignment = 64;
+// From this size on a buffer asks for huge pages (reading 4 GB of weights in rows of 7 KB on two
+// threads: 20 GB/s with pages of 4 KB, 24 GB/s with pages of 2 MB).
+inline constexpr int64_t kHugeBufferBytes = int64_t{4} << 20;
+// Asks the system to back this memory, not yet touched, with huge pages; it may not.
+void advise_huge_pages(void* data, int64_t bytes);
 
 template <typename T>
 class Buffer {
@@ -26,6 +31,7 @@ class Buffer {
     // Memory that is not there is no bug of ours: std::bad_alloc, as of every container, which
     // main.cc turns into a sentence.
     data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(bytes), kAligned)));
+    if (bytes >= kHugeBufferBytes) advise_huge_pages(data_.get(), bytes);
     std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(bytes));
   }
 

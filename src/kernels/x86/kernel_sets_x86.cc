@@ -95,11 +95,11 @@ constexpr KernelSet kSets[] = {
     {
         .isa = Isa::kAmx,
         .cpu_has = cpu_has_amx,
-        .linear = {avx512::linear_range, avx512::prepare_row, avx512::weight_row,
-                   avx512::quant_range, avx512::prepare_int8},
+        .linear = {amx::linear_range, avx512::prepare_row, avx512::weight_row, avx512::quant_range,
+                   avx512::prepare_int8, amx::prepare_tiles},
         .attention = &avx512::kAttention,
         .elementwise = &avx512::kElementwise,
-        .limits = {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8},
+        .limits = {avx512::limit_read, avx512::limit_fp32, amx::limit_bf16, amx::limit_int8},
     },
 };
 
