@@ -14,12 +14,22 @@ float one_sum() {
   _tile_stored(0, sums, 64);
   return sums[0];
 }
+// All registers, of which C alone is written after.
+void zero_tiles() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+}
 }  // namespace
 
 int64_t limit_bf16(int64_t steps, float* sink) {
   const Tiles tiles(16);
-  _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
-  _tile_zero(4), _tile_zero(5), _tile_zero(6), _tile_zero(7);
+  zero_tiles();
   steps /= kStepsPerProduct;
   for (int64_t i = 0; i < steps; ++i) {
     _tile_dpbf16ps(0, 4, 6);
@@ -33,8 +43,7 @@ int64_t limit_bf16(int64_t steps, float* sink) {
 
 int64_t limit_int8(int64_t steps, float* sink) {
   const Tiles tiles(16);
-  _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
-  _tile_zero(4), _tile_zero(5), _tile_zero(6), _tile_zero(7);
+  zero_tiles();
   steps /= kStepsPerProduct;
   for (int64_t i = 0; i < steps; ++i) {
     _tile_dpbsud(0, 4, 6);

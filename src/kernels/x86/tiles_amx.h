@@ -63,7 +63,7 @@ FATHOM_INLINE void transpose_tile(const uint16_t* const* rows, int64_t n_rows, i
 }
 
 // k [k_begin, k_end) of up to 16 rows as tiles, multiples of 32.
-static void make_tiles(const uint16_t* const* rows, int64_t n_rows, int64_t k_begin, int64_t k_end,
+inline void make_tiles(const uint16_t* const* rows, int64_t n_rows, int64_t k_begin, int64_t k_end,
                        int64_t width, uint16_t* out) {
   if (width == 1) {
     __builtin_memcpy(out, rows[0] + k_begin, static_cast<size_t>(k_end - k_begin) * 2);
