@@ -102,7 +102,7 @@ Status check_usage(const BenchModelOptions& options) {
   const bool extras = !random.layers.empty() || random.vocab_size || random.mtp ||
                       !random.save.empty() || random.force;
   if (random.config.empty() != random.format.empty()) {
-    return usage_error("random weights need both --config FILE and --random bf16|fp8");
+    return usage_error("random weights need both --config FILE and --random bf16|fp8|int8|int4");
   }
   if (random.config.empty() && extras) {
     return usage_error(
@@ -114,11 +114,6 @@ Status check_usage(const BenchModelOptions& options) {
     return usage_error("--force is about --save: give a folder");
   if (!random.config.empty() && !options.common.model.empty()) {
     return usage_error("--model and --config both name a model; give one of them");
-  }
-  if (random.format == "int8" || random.format == "int4") {
-    return unsupported_error("--random ", random.format, " needs ",
-                             random.format == "int8" ? "INT8" : "INT4",
-                             " kernels, which this version does not have; take bf16 or fp8");
   }
   return {};
 }
@@ -225,7 +220,8 @@ void add_random_options(CLI::App& app, BenchCommand& command) {
       ->group(kGroup);
   add_choice_option(
       app, "--random", random.format, {"bf16", "fp8", "int8", "int4"},
-      "What is made: fp8 quantises what published files quantise, the rest stays BF16 and F32")
+      "What is made: fp8 quantises what published files quantise, int8 and int4 what convert "
+      "--quantize does; the rest stays BF16 and F32")
       ->default_str("none")
       ->group(kGroup);
   app.add_option("--layers", random.layers, "How many layers, as in 1+2: dense and MoE")

@@ -35,14 +35,20 @@ struct Source {
 
 Result<Source> open_random(const RandomModelOptions& random) {
   FATHOM_TRY(const std::string text, read_file(random.config));
-  ConfigSlice slice{
-      .vocab_size = random.vocab_size, .mtp = random.mtp, .fp8 = random.format == "fp8"};
+  using Weights = ConfigSlice::Weights;
+  constexpr std::pair<const char*, Weights> kFormats[] = {{"bf16", Weights::kBf16},
+                                                          {"fp8", Weights::kFp8},
+                                                          {"int8", Weights::kInt8},
+                                                          {"int4", Weights::kInt4}};
+  ConfigSlice slice{.vocab_size = random.vocab_size, .mtp = random.mtp};
+  for (const auto& [name, weights] : kFormats) {
+    if (random.format == name) slice.weights = weights;
+  }
   if (!random.layers.empty()) {
     FATHOM_TRY(slice.layers, parse_layers(random.layers));
   }
   Source source;
-  source.name =
-      str_cat("random ", slice.fp8 ? "FP8" : "BF16", " weights of ", printable(random.config));
+  source.name = str_cat("random ", random.format, " weights of ", printable(random.config));
   FATHOM_TRY(source.config_json, slice_config(text, printable(random.config), slice));
   FATHOM_TRY(source.config, parse_model_config(source.config_json, printable(random.config)));
   return source;

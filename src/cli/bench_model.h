@@ -16,7 +16,7 @@ namespace fathom::cli {
 struct RandomModelOptions {
   std::string config;  // path of a config.json; empty: the model comes from files
   std::string layers;  // DENSE+MOE; empty: all
-  std::string format;  // bf16 or fp8
+  std::string format;  // bf16, fp8, int8 or int4
   std::optional<int64_t> vocab_size;
   bool mtp = false;
   std::string save;  // a folder; empty: kept in memory only

@@ -10,7 +10,7 @@ namespace {
 
 int64_t bytes_of(const LinearWeight& w) {
   const int64_t scales = w.scale_inv == nullptr ? 0 : ceil_div(w.n, 128) * ceil_div(w.k, 128);
-  return w.n * w.k * dtype_size(w.dtype) + scales * static_cast<int64_t>(sizeof(float));
+  return matrix_bytes(w.dtype, w.n, w.k) + scales * static_cast<int64_t>(sizeof(float));
 }
 int64_t bytes_of(const std::vector<float>& v) {
   return static_cast<int64_t>(v.size() * sizeof(float));
@@ -72,7 +72,7 @@ void StepCost::add_pass(const Batch& batch, int64_t n_logit_rows) {
     const int64_t n = static_cast<int64_t>(sequence.tokens.size());
     const int64_t end = sequence.first_position + n;
     bytes_ +=
-        n * config_.hidden_size * dtype_size(weights_.embed_tokens.dtype) + end * kv_row_bytes_;
+        n * matrix_bytes(weights_.embed_tokens.dtype, 1, config_.hidden_size) + end * kv_row_bytes_;
     // Position p looks at p + 1 rows.
     const int64_t pairs = n * sequence.first_position + n * (n + 1) / 2;
     macs +=

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "io/json.h"
+#include "model/packed_formats.h"
 
 namespace fathom {
 
@@ -37,6 +38,32 @@ void set_vocab_size(Json& config, int64_t vocab_size) {
   }
 }
 
+bool packed(const Json& quantization) {
+  const Json* method = quantization.find("quant_method");
+  return method != nullptr && method->is_string() && method->as_string() == "fathom";
+}
+
+void set_weights(Json& config, ConfigSlice::Weights weights) {
+  using enum ConfigSlice::Weights;
+  switch (weights) {
+    case kBf16:
+      remove(config, "quantization_config");
+      return;
+    case kFp8: {
+      const Json* now = config.find("quantization_config");
+      if (now == nullptr || now->is_null() || packed(*now))
+        config.set("quantization_config", published_quantization());
+      return;
+    }
+    case kInt8:
+    case kInt4:
+      config.set("quantization_config",
+                 packed_formats_json(packed_formats(weights == kInt8 ? Dtype::kInt8 : Dtype::kInt4,
+                                                    /*mix=*/false)));
+      return;
+  }
+}
+
 }  // namespace
 
 Result<std::string> slice_config(std::string_view json_text, const std::string& display_name,
@@ -58,12 +85,7 @@ Result<std::string> slice_config(std::string_view json_text, const std::string& 
   } else if (n_mtp == nullptr || (n_mtp->is_int() && n_mtp->as_int() == 0)) {
     config->set("num_nextn_predict_layers", 1);
   }
-  const Json* quantization = config->find("quantization_config");
-  if (!slice.fp8) {
-    remove(*config, "quantization_config");
-  } else if (quantization == nullptr || quantization->is_null()) {
-    config->set("quantization_config", published_quantization());
-  }
+  set_weights(*config, slice.weights);
   // What is not FP8 is BF16 (transformers 5 calls the field dtype).
   if (config->find("dtype") != nullptr) config->set("dtype", "bfloat16");
   if (config->find("dtype") == nullptr || config->find("torch_dtype") != nullptr)

@@ -21,8 +21,10 @@ struct ConfigSlice {
   std::optional<int64_t> vocab_size =
       std::nullopt;  // none: that of the config; token ids beyond it become the last one
   bool mtp = false;  // false: no MTP module; true: those of the config, at least one
-  bool fp8 =
-      false;  // quantization_config as it is, or as published where there is none; false: none
+  // kFp8: quantization_config as it is, or as published where there is none (or a packed one).
+  // kInt8, kInt4: packed by the rule without mix.
+  enum class Weights : uint8_t { kBf16, kFp8, kInt8, kInt4 };
+  Weights weights = Weights::kBf16;
 };
 
 // The config.json of the slice; what it does not change stays as it is. Fails if json_text is no

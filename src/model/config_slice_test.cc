@@ -25,10 +25,20 @@ ModelConfig sliced(const std::string& name, const ConfigSlice& slice) {
   return config.ok() ? *config : ModelConfig();
 }
 
+TEST(ConfigSlice, PackedWeightsFollowTheRuleWithoutMix) {
+  for (const auto weights : {ConfigSlice::Weights::kInt8, ConfigSlice::Weights::kInt4}) {
+    const ModelConfig config = sliced("v3.json", {.weights = weights});
+    const Dtype dtype = weights == ConfigSlice::Weights::kInt8 ? Dtype::kInt8 : Dtype::kInt4;
+    EXPECT_EQ(config.packed_formats, packed_formats(dtype, false));
+    EXPECT_FALSE(config.quantization_config);
+  }
+}
+
 TEST(ConfigSlice, TakesLayersVocabularyAndWeights) {
-  const ModelConfig config =
-      sliced("v3.json",
-             {.layers = ConfigSlice::Layers{1, 2}, .vocab_size = 32768, .mtp = false, .fp8 = true});
+  const ModelConfig config = sliced("v3.json", {.layers = ConfigSlice::Layers{1, 2},
+                                                .vocab_size = 32768,
+                                                .mtp = false,
+                                                .weights = ConfigSlice::Weights::kFp8});
   EXPECT_EQ(config.num_hidden_layers, 3);
   EXPECT_EQ(config.first_k_dense_replace, 1);
   EXPECT_EQ(config.num_nextn_predict_layers, 0);
@@ -45,10 +55,11 @@ TEST(ConfigSlice, MtpAndFp8OnlyWhereAskedFor) {
   EXPECT_FALSE(bf16.quantization_config.has_value());
   EXPECT_EQ(bf16.num_hidden_layers, 61);
   const ModelConfig lite =
-      sliced("v2-lite.json", {.mtp = true, .fp8 = true});  // neither stands in the file
+      sliced("v2-lite.json",
+             {.mtp = true, .weights = ConfigSlice::Weights::kFp8});  // neither stands in the file
   EXPECT_EQ(lite.num_nextn_predict_layers, 1);
   EXPECT_TRUE(lite.quantization_config.has_value());
-  EXPECT_EQ(sliced("v3.1.json", {.fp8 = true}).quantization_config->ue8m0,
+  EXPECT_EQ(sliced("v3.1.json", {.weights = ConfigSlice::Weights::kFp8}).quantization_config->ue8m0,
             parse_model_config(published("v3.1.json"), "")->quantization_config->ue8m0);
 }
 

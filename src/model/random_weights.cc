@@ -15,6 +15,7 @@
 #include "model/weights.h"
 #include "tensor/buffer.h"
 #include "tensor/numeric.h"
+#include "tensor/packed.h"
 
 namespace fathom {
 
@@ -129,6 +130,61 @@ void fill_scales(const TensorSpec& scale, const TensorSpec& weight, bool ue8m0, 
   }
 }
 
+// The blocks of a packed weight: codes that look like quantised normal (INT8) or uniform (INT4)
+// values, and scales that give them the deviation of its distribution, as fill_scales() does. What
+// is beyond the matrix is random too: it meets no input.
+class PackedPlan {
+ public:
+  PackedPlan(const TensorSpec& spec, const std::array<double, 256>& normal, uint64_t seed)
+      : dtype_(spec.dtype),
+        codes_key_(key_of(seed, spec.name)),
+        scales_key_(key_of(seed, spec.name + " scales")) {
+    const bool int8 = dtype_ == Dtype::kInt8;
+    // Of a code without a scale: 127 stands for kNormalMax; sixteen uniform codes.
+    const double deviation = int8 ? 127 / kNormalMax : std::sqrt((16 * 16 - 1) / 12.0);
+    scale_ = distribution_of(spec).deviation / deviation;
+    for (size_t i = 0; i < normal.size(); ++i) {
+      codes_[i] = int8 ? static_cast<uint8_t>(128 + std::lrint(normal[i] * (127 / kNormalMax)))
+                       : static_cast<uint8_t>(i);
+    }
+  }
+
+  void fill(int64_t block, std::byte* out) const {
+    const DtypeBlock size = dtype_block(dtype_);
+    fill_block_scales(block, out);
+    const int64_t n_words = (size.bytes - kHeaderBytes) / 8;
+    for (int64_t i = 0; i < n_words; ++i) {
+      uint64_t bits = mix64(codes_key_ + static_cast<uint64_t>(block * n_words + i));
+      std::byte* const eight = out + kHeaderBytes + i * 8;
+      for (int64_t j = 0; j < 8; ++j, bits >>= 8) eight[j] = std::byte{codes_[bits & 0xff]};
+    }
+  }
+
+ private:
+  static constexpr int64_t kHeaderBytes = 64;
+
+  void fill_block_scales(int64_t block, std::byte* out) const {
+    for (int64_t row = 0; row < kPackedRows; ++row) {
+      const uint64_t bits = mix64(scales_key_ + static_cast<uint64_t>(block * kPackedRows + row));
+      const double scale = scale_ * (0.75 + 0.5 * (static_cast<double>(bits >> 40) * 0x1p-24));
+      if (dtype_ == Dtype::kInt8) {
+        const auto value = static_cast<float>(scale);
+        std::memcpy(out + row * 4, &value, 4);
+      } else {
+        const F16 value = f32_to_f16(static_cast<float>(scale));
+        const F16 min = f32_to_f16(7.5f * f16_to_f32(value));  // the mean is 0
+        std::memcpy(out + row * 2, &value, 2);
+        std::memcpy(out + kPackedRows * 2 + row * 2, &min, 2);
+      }
+    }
+  }
+
+  Dtype dtype_;
+  uint64_t codes_key_, scales_key_;
+  double scale_ = 1;
+  std::array<uint8_t, 256> codes_;  // of each random byte
+};
+
 struct Mapping {
   explicit Mapping(int64_t size) : bytes(static_cast<size_t>(size)) {
     void* const p =
@@ -149,6 +205,23 @@ int64_t elements(const TensorSpec& spec) {
   for (const int64_t extent : spec.shape) n *= extent;
   return n;
 }
+int64_t bytes_of(const TensorSpec& spec) { return Tensor{spec.dtype, spec.shape, nullptr}.bytes(); }
+
+// Fills n units of unit_bytes, several regions of tasks one after the other; fill_units(begin, end)
+// from any thread. done: bytes before these.
+template <typename FillUnits>
+void fill_in_regions(int64_t n, int64_t units_per_task, int64_t unit_bytes, int64_t done,
+                     const RandomOptions& options, Pool& pool, const FillUnits& fill_units) {
+  const int64_t region = units_per_task * kPiecesPerRegion;
+  for (int64_t begin = 0; begin < n; begin += region) {
+    const int64_t end = std::min(n, begin + region);
+    pool.parallel_for(ceil_div(end - begin, units_per_task), [&](int64_t task, int) {
+      const int64_t first = begin + task * units_per_task;
+      fill_units(first, std::min(end, first + units_per_task));
+    });
+    if (options.progress) options.progress(done + end * unit_bytes);
+  }
+}
 
 }  // namespace
 
@@ -166,8 +239,7 @@ Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::strin
                                      const RandomOptions& options, Pool& pool) {
   const std::vector<TensorSpec> specs = random_tensors(config);
   int64_t total = 0;
-  for (const TensorSpec& spec : specs)
-    total += round_up(elements(spec) * dtype_size(spec.dtype), kBufferAlignment);
+  for (const TensorSpec& spec : specs) total += round_up(bytes_of(spec), kBufferAlignment);
   auto memory = std::make_shared<Mapping>(total);
   if (memory->data == nullptr)
     return io_error(str_cat("cannot get ", total, " bytes of memory for ", name));
@@ -179,25 +251,25 @@ Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::strin
   const TensorSpec* previous = nullptr;  // a scale follows its weight
   for (const TensorSpec& spec : specs) {
     std::byte* const data = memory->data + offset;
-    const int64_t n = elements(spec);
     if (is_scale(spec.name)) {
       FATHOM_CHECK(previous != nullptr && spec.name == previous->name + "_scale_inv" &&
                        spec.dtype == Dtype::kF32,
                    spec.name);
       fill_scales(spec, *previous, ue8m0, options.seed, reinterpret_cast<float*>(data));
+    } else if (is_packed_type(spec.dtype)) {
+      const PackedPlan plan(spec, normal, options.seed);
+      const int64_t block_bytes = dtype_block(spec.dtype).bytes;
+      fill_in_regions(bytes_of(spec) / block_bytes, kPieceElements / block_bytes, block_bytes,
+                      offset, options, pool, [&](int64_t begin, int64_t end) {
+                        for (int64_t i = begin; i < end; ++i) plan.fill(i, data + i * block_bytes);
+                      });
     } else {
       const Plan plan = plan_tensor(spec, normal, options.seed);
-      for (int64_t begin = 0; begin < n; begin += kPieceElements * kPiecesPerRegion) {
-        const int64_t end = std::min(n, begin + kPieceElements * kPiecesPerRegion);
-        pool.parallel_for(ceil_div(end - begin, kPieceElements), [&](int64_t piece, int) {
-          const int64_t first = begin + piece * kPieceElements;
-          fill(plan, first, std::min(end, first + kPieceElements), data);
-        });
-        if (options.progress) options.progress(offset + end * plan.element_bytes);
-      }
+      fill_in_regions(elements(spec), kPieceElements, plan.element_bytes, offset, options, pool,
+                      [&](int64_t begin, int64_t end) { fill(plan, begin, end, data); });
     }
     tensors.push_back({spec.name, {spec.dtype, spec.shape, data}});
-    offset += round_up(n * dtype_size(spec.dtype), kBufferAlignment);
+    offset += round_up(bytes_of(spec), kBufferAlignment);
     previous = &spec;
   }
   return Checkpoint::from_tensors(name, std::move(tensors), std::move(memory));

@@ -1,5 +1,6 @@
 // Random weights of any config, made in memory in the form that published files have: BF16, and FP8
-// with block scales where the config has a quantization_config, router biases and scales in F32.
+// with block scales or packed where the config has a quantization_config, router biases and scales
+// in F32.
 // For measuring and testing: what runs over them costs what the real model costs, activations stay
 // finite and tokens spread over the experts. The MTP modules' copies of embedding and head are left
 // out.

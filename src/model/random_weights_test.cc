@@ -82,6 +82,33 @@ TEST(RandomWeights, MatricesKeepTheSizeOfWhatTheyAreGiven) {
   EXPECT_NEAR(deviation(weights->layers[0].mlp.gate_proj) * std::sqrt(136.0), 1, 0.3);
 }
 
+TEST(RandomWeights, PackedOnesKeepTheSizeToo) {
+  for (const Dtype dtype : {Dtype::kInt8, Dtype::kInt4}) {
+    ModelConfig config = tiny(kTinyConfig);
+    config.vocab_size = 1000;
+    config.packed_formats = packed_formats(dtype, /*mix=*/false);
+    const Checkpoint checkpoint = make(config);
+    EXPECT_TRUE(same_bytes(checkpoint, make(config, 3)));
+    const auto weights = load_weights(config, std::make_shared<const Checkpoint>(checkpoint),
+                                      {.verify_weights = true});
+    ASSERT_TRUE(weights.ok()) << weights.error().message;
+    const LinearWeight& head = weights->lm_head;
+    ASSERT_EQ(head.dtype, dtype);
+    EXPECT_EQ(weights->layers[0].self_attn.kv_b_proj.dtype, Dtype::kBF16);
+    double sum = 0, squares = 0;
+    for (int64_t row = 0; row < head.n; ++row) {
+      for (int64_t col = 0; col < head.k; ++col) {
+        const double value = weight_at(head, row, col);
+        sum += value;
+        squares += value * value;
+      }
+    }
+    const double n = static_cast<double>(head.n * head.k);
+    EXPECT_NEAR(sum / n, 0, 5 * std::sqrt(squares / n / n)) << dtype_name(dtype);
+    EXPECT_NEAR(std::sqrt(squares / n * static_cast<double>(head.k)), 1, 0.05);
+  }
+}
+
 TEST(RandomWeights, BytesFollowFromTheSeedAlone) {
   const ModelConfig config = tiny(kTinyFp8Config);
   const Checkpoint one = make(config);
