@@ -120,11 +120,13 @@ Status check_usage(const BenchModelOptions& options) {
 
 // The read bandwidth is measured on a buffer far larger than the caches, unless memory or time are
 // too short for it.
-int64_t meter_bytes(double seconds) {
+int64_t meter_bytes(double seconds, std::optional<int64_t> max_memory) {
   constexpr int64_t kMax = int64_t{1} << 30, kMin = int64_t{64} << 20;
   const int64_t in_time =
       static_cast<int64_t>(std::min(seconds, 1.0) * 4 * static_cast<double>(kMax));
-  return std::clamp(std::min(in_time, available_memory_bytes() / 16), kMin, kMax);
+  return std::clamp(
+      std::min(in_time, std::min(available_memory_bytes(), max_memory.value_or(INT64_MAX)) / 16),
+      kMin, kMax);
 }
 
 Status run_bench(BenchCommand& command) {
@@ -133,7 +135,7 @@ Status run_bench(BenchCommand& command) {
   FATHOM_TRY(const Isa isa, select_isa(options.common.isa));
   Pool pool(options.common.n_threads());
   const Compute compute{.isa = isa, .pool = &pool};
-  const MachineMeter meter(meter_bytes(command.bench.seconds));
+  const MachineMeter meter(meter_bytes(command.bench.seconds, options.common.max_memory));
   options.meter_bytes = meter.buffer_bytes();
   options.seed = command.bench.seed;
   options.prefill_rows = command.bench.prefill_rows;
@@ -154,7 +156,8 @@ Status run_bench(BenchCommand& command) {
   const BenchMachine machine{cpu_name(), std::string(isa_name(isa)), pool.n_threads()};
   std::vector<BenchResult> results;
   for (const BenchTest& test : tests) {
-    results.push_back(bench.run(test));
+    FATHOM_TRY(BenchResult result, bench.run(test));
+    results.push_back(std::move(result));
     if (command.json) continue;
     progress.hide();
     if (results.size() == 1) {
@@ -166,6 +169,10 @@ Status run_bench(BenchCommand& command) {
   }
   progress.hide();
   const int64_t peak_memory = peak_memory_bytes() - meter.buffer_bytes();
+  if (model->streamed != nullptr) {
+    model->facts.streaming = model->streamed->experts().stats();
+    print_note(model->streamed->report());
+  }
   if (!command.json) return standard_output().write(bench_end_text(results, peak_memory));
   return standard_output().write(
       bench_json(machine, model->facts, results, peak_memory).dump_pretty() + "\n");

@@ -74,7 +74,8 @@ struct Needs {
 };
 
 // What must be had anew must be available; everything together must stay within --max-memory.
-Status check_memory(const Needs& needs, const BenchModelOptions& options, bool weights_in_memory) {
+Status check_memory(const Needs& needs, const BenchModelOptions& options, bool weights_in_memory,
+                    bool can_stream) {
   const auto refuse = [&](std::string_view limit, int64_t bytes) {
     return exhausted_error(
         "the weights take ", human_bytes(needs.weights), ", scratch ", human_bytes(needs.scratch),
@@ -87,7 +88,9 @@ Status check_memory(const Needs& needs, const BenchModelOptions& options, bool w
   const int64_t available = available_memory_bytes();  // the meter has its buffer already
   const int64_t fresh = needs.scratch + needs.cache + (weights_in_memory ? needs.weights : 0);
   if (fresh > available) return refuse("the memory that is free holds", available);
+  // Weights in files that do not fit are streamed: StreamedWeights says if even that is too much.
   const std::optional<int64_t> allowed = options.common.max_memory;
+  if (allowed && can_stream) return {};
   const int64_t all = needs.weights + needs.scratch + needs.cache + options.meter_bytes;
   if (allowed && all > *allowed) return refuse("--max-memory is", *allowed);
   return {};
@@ -99,6 +102,23 @@ Needs needs_of(const ModelConfig& config, int64_t n_mtp, KvDtype kv_dtype,
           .scratch = Workspace::bytes(config, Bench::limits(tests, prefill_rows)),
           .cache = Bench::kv_bytes(tests, kv_layout(config, kv_dtype),
                                    config.num_hidden_layers + n_mtp)};
+}
+
+// Of a model in files whose scratch is there: experts are streamed if not everything fits.
+Status stream_if_larger(BenchModel& model, int64_t caches, int64_t max_memory) {
+  const ModelConfig& config = model.facts.config;
+  if (!stream_needs(config, model.weights).possible) return {};
+  model.weights.checkpoint->release_pages();
+  const int64_t later = caches + model.transformer->limits().max_logit_rows * config.vocab_size *
+                                     int64_t{sizeof(float)};
+  const int64_t all =
+      used_memory_bytes() + later + model.facts.weight_bytes + memory_margin(max_memory);
+  if (all <= max_memory) return {};
+  FATHOM_TRY(model.streamed,
+             StreamedWeights::create(config, model.weights, {.limit = max_memory, .later = later}));
+  model.transformer->set_expert_source(&model.streamed->experts());
+  print_note(model.streamed->plan());
+  return {};
 }
 
 Result<Checkpoint> make_random(const Source& source, const BenchModelOptions& options, Pool& pool,
@@ -180,7 +200,7 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
     Needs needs = needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests,
                            options.prefill_rows);
     needs.weights = count_bytes(random_tensors(source.config)).total;
-    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true));
+    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true, false));
     FATHOM_TRY(checkpoint, make_random(source, options, *compute.pool, facts));
     begin = Clock::now();
   } else {
@@ -188,9 +208,9 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
     FATHOM_RETURN_IF_ERROR(name_packed_types(facts.config, *checkpoint));
   }
   facts.weight_bytes = checkpoint->total_bytes();
-  FATHOM_TRY(
-      model->weights,
-      load_weights(facts.config, std::make_shared<const Checkpoint>(std::move(*checkpoint))));
+  FATHOM_TRY(model->weights,
+             load_weights(facts.config, std::make_shared<const Checkpoint>(std::move(*checkpoint)),
+                          {.release_pages = common.max_memory.has_value()}));
   for (const std::string& note : model->weights.notes) log_message(LogLevel::kWarning, note);
   facts.n_mtp = static_cast<int64_t>(model->weights.mtp.size());
 
@@ -204,13 +224,19 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   if (!random) {
     Needs needs = needs_of(facts.config, facts.n_mtp, kv_dtype, tests, options.prefill_rows);
     needs.weights = facts.weight_bytes;
-    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, false));
+    const bool can_stream = stream_needs(facts.config, model->weights).possible;
+    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, false, can_stream));
   }
   const ModelOptions model_options{.activations = model->activations,
                                    .kv_dtype = kv_dtype,
                                    .limits = Bench::limits(tests, options.prefill_rows)};
   model->transformer =
       std::make_unique<Transformer>(facts.config, model->weights, model_options, compute);
+  if (!random && common.max_memory) {
+    const int64_t caches =
+        Bench::kv_bytes(tests, model->transformer->kv_layout(), model->transformer->n_kv_layers());
+    FATHOM_RETURN_IF_ERROR(stream_if_larger(*model, caches, *common.max_memory));
+  }
   facts.load_seconds = seconds_since(begin);
   return model;
 }

@@ -10,6 +10,7 @@
 #include "cli/bench_report.h"
 #include "cli/options.h"
 #include "engine/bench.h"
+#include "engine/streamed_weights.h"
 
 namespace fathom::cli {
 
@@ -37,6 +38,7 @@ struct BenchModel {
   ModelWeights weights;
   Activations activations = Activations::kBf16;
   AttentionForm attention = AttentionForm::kAuto;
+  std::unique_ptr<StreamedWeights> streamed;  // null: all weights are in memory or mapped
   std::unique_ptr<Transformer> transformer;
 };
 

@@ -186,6 +186,14 @@ Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
                                  {"load_seconds", model.load_seconds},
                                  {"peak_memory_bytes", peak_memory_bytes}};
   if (model.make_seconds > 0) model_json.set("make_seconds", model.make_seconds);
+  if (model.streaming) {
+    const ExpertCacheStats& s = *model.streaming;
+    model_json.set("streaming", Json::Object{{"experts_used", s.n_used},
+                                             {"experts_in_memory", s.n_found},
+                                             {"bytes_read", s.bytes_read},
+                                             {"read_seconds", s.read_seconds},
+                                             {"wait_seconds", s.wait_seconds}});
+  }
   Json rows = Json::array();
   for (const BenchResult& result : results) rows.push_back(result_json(result));
   return Json::Object{{"machine", std::move(machine_json)},

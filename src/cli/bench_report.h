@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/bench.h"
+#include "engine/expert_cache.h"
 #include "io/json.h"
 #include "model/config.h"
 
@@ -25,6 +27,7 @@ struct BenchModelFacts {
   int64_t weight_bytes = 0;
   std::string activations, kv_dtype, attention;  // what the options came to
   double make_seconds = 0;                       // of random weights; 0: they come from files
+  std::optional<ExpertCacheStats> streaming;     // where experts were read from disk
   double load_seconds = 0;  // from the files' names to ready to run, pages not read
 };
 

@@ -248,7 +248,9 @@ Status run_chat(ChatCommand& command) {
   FATHOM_TRY(const auto model, load(load_options(command.common)));
   // Two conversations differ unless a seed is given.
   command.chat.seed = command.common.seed.value_or(std::random_device{}());
-  return Chat(*model, command.chat).run();
+  const Status status = Chat(*model, command.chat).run();
+  note_streaming(*model);
+  return status;
 }
 
 }  // namespace

@@ -71,8 +71,10 @@ class TurnSink final : public EventSink {
     if (event.token >= 0 && ++n_tokens == 1) first_token = Clock::now();
     pending += event.text;
     finish = event.finish;
+    error = event.error;
   }
   std::string pending;
+  std::string error;  // with kFailed
   int64_t n_tokens = 0;
   FinishReason finish = FinishReason::kNone;
   Clock::time_point first_token = Clock::now();
@@ -147,6 +149,7 @@ Result<TurnReport> ChatSession::answer(const TextSink& sink, const std::function
   if (shown.ok()) shown = splitter.push(turn.pending, sink);
   if (shown.ok()) shown = splitter.finish(sink);
   FATHOM_RETURN_IF_ERROR(std::move(shown));
+  if (turn.finish == FinishReason::kFailed) return Error{ErrorCode::kIo, turn.error};
   report.finish = turn.finish;
   report.n_generated = turn.n_tokens;
   report.prefill_seconds = seconds(start, turn.first_token);

@@ -69,6 +69,7 @@ class StreamSink final : public EventSink {
       ends_with_newline_ = event.text.back() == '\n';
     }
     finish_ = event.finish;
+    if (!event.error.empty() && status_.ok()) status_ = Error{ErrorCode::kIo, event.error};
   }
   const Status& status() const { return status_; }
   bool done() const { return finish_ != FinishReason::kNone; }
@@ -140,7 +141,10 @@ class Answer final : public EventSink {
       top_.push_back(std::move(top));
     }
     finish_ = event.finish;
+    error_ = event.error;
   }
+  const Json& id() const { return id_; }
+  const std::string& error() const { return error_; }  // empty unless the request failed
   bool done() const { return finish_ != FinishReason::kNone; }
 
   std::string line(bool has_text, std::optional<int64_t> choice) const {
@@ -163,7 +167,7 @@ class Answer final : public EventSink {
   Json id_;
   int64_t n_prompt_;
   bool wants_logprobs_, wants_top_;
-  std::string text_;
+  std::string text_, error_;
   Json ids_ = Json::array(), logprobs_ = Json::array(), top_ = Json::array();
   FinishReason finish_ = FinishReason::kNone;
 };
@@ -172,6 +176,7 @@ class Answer final : public EventSink {
 struct Pending {
   std::vector<std::unique_ptr<Answer>> choices;
   std::string error_line;
+  int64_t line = 0;
   bool done() const {
     return std::all_of(choices.begin(), choices.end(),
                        [](const auto& choice) { return choice->done(); });
@@ -245,12 +250,12 @@ class BatchRun {
 
   void take(const InputLine& line) {
     Pending pending;
+    pending.line = line.index;
     submitted_.clear();
     last_id_ = Json();
     Result<RequestLine> parsed = parse(line);
     Status status = parsed.ok() ? submit(*parsed, pending) : Status(parsed.error());
     if (!status.ok()) {
-      ++n_bad_;
       for (size_t i = 0; i < submitted_.size(); ++i) engine_->cancel(submitted_[i]);
       pending.choices.clear();
       pending.error_line = failed_line(last_id_, line.index, status.error().message);
@@ -271,13 +276,25 @@ class BatchRun {
     return {};
   }
 
+  // Of a line with several choices, the first error stands for all.
+  static std::string failure_of(const Pending& pending) {
+    for (const auto& choice : pending.choices) {
+      if (!choice->error().empty()) return failed_line(choice->id(), pending.line, choice->error());
+    }
+    return pending.error_line;
+  }
+
   Status write_done(Progress& progress) {
     while (!pending_.empty() && pending_.front().done()) {
       const Pending& front = pending_.front();
       progress.hide();
-      if (!front.error_line.empty()) FATHOM_RETURN_IF_ERROR(results_.write(front.error_line));
+      const std::string failure = failure_of(front);
+      if (!failure.empty()) {
+        ++n_bad_;
+        FATHOM_RETURN_IF_ERROR(results_.write(failure));
+      }
       const bool several = front.choices.size() > 1;
-      for (size_t i = 0; i < front.choices.size(); ++i) {
+      for (size_t i = 0; failure.empty() && i < front.choices.size(); ++i) {
         FATHOM_RETURN_IF_ERROR(results_.write(front.choices[i]->line(
             model_.tokenizer.has_value(),
             several ? std::optional<int64_t>(static_cast<int64_t>(i)) : std::nullopt)));
@@ -327,9 +344,14 @@ Status run_generate(const GenerateCommand& command) {
   FATHOM_TRY(const auto model, load(options));
   FATHOM_TRY(const GenerateRequest base,
              base_request(model->generation, command.sampling, command.common.seed.value_or(0)));
-  if (!batch) return run_one(command, *model, base);
+  if (!batch) {
+    const Status status = run_one(command, *model, base);
+    note_streaming(*model);
+    return status;
+  }
   FATHOM_TRY(Results results, Results::open(command));
   const Status status = BatchRun(command, *model, base, results).run(*reader);
+  note_streaming(*model);
   // Lines that could not be answered say so in the output: it is complete, and is kept.
   if (!status.ok() && status.error().code != ErrorCode::kInvalid) return status;
   FATHOM_RETURN_IF_ERROR(results.finish());

@@ -1,5 +1,8 @@
 #include "cli/model_options.h"
 
+#include "cli/output.h"
+#include "engine/machine.h"
+
 namespace fathom::cli {
 
 LoadModelOptions load_options(const CommonOptions& common) {
@@ -17,8 +20,15 @@ Result<std::unique_ptr<LoadedModel>> load(const LoadModelOptions& options) {
   auto model = load_model(options);
   if (model.ok()) {
     for (const std::string& note : (*model)->weights.notes) log_message(LogLevel::kWarning, note);
+    if ((*model)->streamed != nullptr) print_note((*model)->streamed->plan());
   }
   return model;
+}
+
+void note_streaming(const LoadedModel& model) {
+  if (model.streamed == nullptr) return;
+  print_note(
+      str_cat(model.streamed->report(), "; peak memory ", readable_bytes(peak_memory_bytes())));
 }
 
 }  // namespace fathom::cli

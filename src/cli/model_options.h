@@ -9,7 +9,11 @@
 namespace fathom::cli {
 
 LoadModelOptions load_options(const CommonOptions& common);
-// Loads and passes on the model's notes to the log.
+// Loads, passes on the model's notes to the log, and says how memory is divided if experts are
+// streamed.
 Result<std::unique_ptr<LoadedModel>> load(const LoadModelOptions& options);
+
+// How streaming went, and the peak of memory; nothing if all weights were in memory.
+void note_streaming(const LoadedModel& model);
 
 }  // namespace fathom::cli

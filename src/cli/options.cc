@@ -83,8 +83,10 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
   }
   if (groups & kCacheOptions) add_cache(app, options);
   if (groups & kMemoryOption) {
-    add_size_option(app, "--max-memory", options.max_memory,
-                    "Refuse to use more memory than this, as in 16GiB")
+    add_size_option(
+        app, "--max-memory", options.max_memory,
+        "Use no more memory than this, as in 16GiB; what does not fit of the experts is read from "
+        "disk when it is needed")
         ->default_str("no limit")
         ->group("Memory");
   }

@@ -101,6 +101,10 @@ void print_error(std::string_view message) {
   (void)write_all(STDERR_FILENO, str_cat("fathom: ", printable(message, kMessageBytes), "\n"));
 }
 
+void print_note(std::string_view message) {
+  if (!quiet_mode) print_error(message);
+}
+
 bool colour_on(int fd) {
   const char* const no_color = std::getenv("NO_COLOR");
   const char* const term = std::getenv("TERM");

@@ -52,6 +52,9 @@ bool quiet();
 // may hold some) are written as \xNN.
 void print_error(std::string_view message);
 
+// The same for what a person may want to know; nothing with --quiet.
+void print_note(std::string_view message);
+
 // Whether fd may get colour: it and standard error are terminals, NO_COLOR is not set, TERM is not
 // "dumb", not --quiet.
 bool colour_on(int fd);

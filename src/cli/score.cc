@@ -110,7 +110,7 @@ class ScoreRun {
         scorer_(*model.transformer, *model.kv,
                 {.attention = model.attention,
                  .context = model.context,
-                 .chunk = std::min(command.chunk, model.context),
+                 .chunk = std::min(command.chunk, model.prefill_rows),
                  .keep_logits = !command.logits.empty(),
                  .keep_trace = !command.trace.empty()}) {}
 
@@ -270,7 +270,9 @@ Status run_score(const ScoreCommand& command) {
   options.needs_tokenizer = false;
   options.prefill_rows = command.chunk;
   FATHOM_TRY(const auto model, load(options));
-  return ScoreRun(command, *model).run();
+  const Status status = ScoreRun(command, *model).run();
+  note_streaming(*model);
+  return status;
 }
 
 }  // namespace

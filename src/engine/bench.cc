@@ -111,15 +111,16 @@ void Bench::fill_cache(KvSequence& kv, uint64_t key, int64_t n_positions) const 
   });
 }
 
-void Bench::run_step(Step& step, StepCost& cost) {
+Status Bench::run_step(Step& step, StepCost& cost) {
   const uint64_t vocab_size = static_cast<uint64_t>(model_.config().vocab_size);
   for (int32_t& token : step.tokens) token = static_cast<int32_t>(mix64(step.key++) % vocab_size);
   if (step.test.kind == BenchTest::Kind::kDecode) {
     const Batch batch{.sequences = step.sequences};
     const float* const hidden = model_.forward(batch, &cost);
+    if (hidden == nullptr) return model_.expert_source()->status();
     cost.add_pass(batch, step.test.n_batch);
     model_.logits(hidden, step.logit_rows, logits_.data());
-    return;
+    return {};
   }
   for (int64_t begin = 0; begin < step.test.n_prompt; begin += options_.prefill_rows) {
     const int64_t n = std::min(options_.prefill_rows, step.test.n_prompt - begin);
@@ -130,13 +131,15 @@ void Bench::run_step(Step& step, StepCost& cost) {
     sequence.first_position = step.test.depth + begin;
     const Batch batch{.sequences = step.sequences};
     const float* const hidden = model_.forward(batch, &cost);
+    if (hidden == nullptr) return model_.expert_source()->status();
     cost.add_pass(batch, last ? 1 : 0);
     step.logit_rows.front() = static_cast<int32_t>(n - 1);
     if (last) model_.logits(hidden, step.logit_rows, logits_.data());
   }
+  return {};
 }
 
-BenchResult Bench::run(const BenchTest& test) {
+Result<BenchResult> Bench::run(const BenchTest& test) {
   BenchResult out;
   out.test = test;
   Step step{.test = test,
@@ -159,9 +162,9 @@ BenchResult Bench::run(const BenchTest& test) {
     step.logit_rows.push_back(static_cast<int32_t>(i));
   }
   StepCost warm_up(model_.config(), model_.weights(), model_.kv_layout());
-  run_step(step, warm_up);  // once for pages and caches, once for the clock
+  FATHOM_RETURN_IF_ERROR(run_step(step, warm_up));  // once for pages, once for the clock
   const auto begin = Clock::now();
-  run_step(step, warm_up);
+  FATHOM_RETURN_IF_ERROR(run_step(step, warm_up));
   const double estimate = std::max(seconds_since(begin), 1e-9);
   out.steps_per_run =
       std::clamp<int64_t>(std::llround(std::ceil(options_.seconds / estimate)), 1, kStepsMax);
@@ -170,7 +173,7 @@ BenchResult Bench::run(const BenchTest& test) {
   out.before = measure();
   for (int64_t run = 0; run < options_.repeat; ++run) {
     const auto start = Clock::now();
-    for (int64_t i = 0; i < out.steps_per_run; ++i) run_step(step, cost);
+    for (int64_t i = 0; i < out.steps_per_run; ++i) FATHOM_RETURN_IF_ERROR(run_step(step, cost));
     out.runs.push_back(static_cast<double>(out.steps_per_run * test.tokens()) /
                        seconds_since(start));
     if (options_.on_run) options_.on_run();

@@ -80,15 +80,15 @@ class Bench {
                               const MachineMeter& meter, const std::vector<BenchTest>& tests,
                               const BenchOptions& options);
 
-  // One of the tests that create() was given.
-  BenchResult run(const BenchTest& test);
+  // One of the tests that create() was given. Fails if weights cannot be read.
+  Result<BenchResult> run(const BenchTest& test);
 
  private:
   struct Step;
   Bench(Transformer& model, Activations activations, const MachineMeter& meter,
         const BenchOptions& options, KvPool pool);
   void fill_cache(KvSequence& kv, uint64_t key, int64_t n_positions) const;
-  void run_step(Step& step, StepCost& cost);
+  Status run_step(Step& step, StepCost& cost);
   MachineLimits measure() const;
 
   Transformer& model_;

@@ -93,7 +93,9 @@ TEST(Bench, ResultsAddUp) {
   auto bench = Bench::create(*model.transformer, Activations::kFp8, meter, tests, options);
   ASSERT_TRUE(bench.ok()) << bench.error().message;
   for (const BenchTest& test : tests) {
-    const BenchResult result = bench->run(test);
+    const auto run = bench->run(test);
+    ASSERT_TRUE(run.ok()) << run.error().message;
+    const BenchResult& result = *run;
     ASSERT_EQ(result.runs.size(), 3u);
     std::vector<double> runs = result.runs;
     std::sort(runs.begin(), runs.end());

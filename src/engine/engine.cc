@@ -14,6 +14,8 @@ std::string_view finish_reason_name(FinishReason reason) {
       return "length";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kFailed:
+      return "failed";
   }
   return "";
 }
@@ -250,7 +252,25 @@ void Engine::step() {
   plan();
   const float* hidden = model_.forward({.sequences = sequences_});
   ++counters_.steps;
-  finish_step(hidden);
+  if (hidden == nullptr) {
+    fail_all(model_.expert_source()->status().error().message);
+  } else {
+    finish_step(hidden);
+  }
+}
+
+// Weights could not be read: what was running has no next token, and its caches hold rows that are
+// worth nothing.
+void Engine::fail_all(const std::string& error) {
+  for (auto& running : running_) {
+    running->n_cached = 0;  // keeps nothing
+    TokenEvent event;
+    event.request = running->id;
+    event.error = error;
+    finish(*running, event, FinishReason::kFailed);
+    running->sink.on_token(event);
+  }
+  running_.clear();
 }
 
 void Engine::finish_step(const float* hidden) {

@@ -47,7 +47,8 @@ class Engine {
   // Ends a request with a kCancelled event; nothing if it has ended.
   void cancel(RequestId id);
   bool idle() const { return queue_.empty() && running_.empty(); }
-  // One forward pass. Does nothing when idle.
+  // One forward pass. Does nothing when idle. Where weights cannot be read, everything that runs
+  // ends with a kFailed event.
   void step();
 
   struct Counters {
@@ -64,6 +65,7 @@ class Engine {
   void keep_cache(Running& running);
   void plan();
   void finish_step(const float* hidden);
+  void fail_all(const std::string& error);
   void accept_token(Running& running, std::span<const float> logits);
   void finish(Running& running, TokenEvent& event, FinishReason reason);
 

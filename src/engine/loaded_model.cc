@@ -1,9 +1,9 @@
 #include "engine/loaded_model.h"
 
 #include <algorithm>
-#include <cmath>
-#include <iterator>
+#include <limits>
 
+#include "engine/load_plan.h"
 #include "model/weights_check.h"
 #include "tokenizer/load_tokenizer.h"
 
@@ -12,9 +12,6 @@ namespace fathom {
 namespace {
 
 constexpr int64_t kConfigBytesMax = int64_t{16} << 20;
-// Where nobody says how much memory the caches may take, a batch gets as much as this many full
-// contexts.
-constexpr int64_t kDefaultFullContexts = 4;
 
 Result<ModelFiles> open_files(const std::string& path) {
   if (path.empty()) return ModelFiles::embedded();
@@ -62,40 +59,6 @@ Result<AttentionForm> attention_form(std::string_view name) {
   if (name == "naive") return AttentionForm::kNaive;
   if (name == "absorbed") return AttentionForm::kAbsorbed;
   return usage_error("--attention is '", name, "', expected auto, naive or absorbed");
-}
-
-// "12.3 MB": to a tenth, in the largest unit of which there is one.
-std::string readable_bytes(int64_t bytes) {
-  double value = static_cast<double>(bytes);
-  size_t unit = 0;
-  constexpr const char* kUnits[] = {"bytes", "KB", "MB", "GB", "TB", "PB"};
-  for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
-  return str_cat(std::round(value * 10) / 10, " ", kUnits[unit]);
-}
-
-// Splits the memory: weights and scratch are what they are, the caches get the rest.
-Result<int64_t> plan_kv_bytes(const LoadedModel& model, const LoadModelOptions& options,
-                              const WorkspaceLimits& limits) {
-  const int64_t n_layers =
-      model.config.num_hidden_layers + static_cast<int64_t>(model.weights.mtp.size());
-  const int64_t per_block =
-      KvPool::bytes_per_block(kv_layout(model.config, model.kv_dtype), n_layers);
-  const int64_t one_context = ceil_div(model.context, kKvBlockRows) * per_block;
-  const int64_t sequences = std::min(
-      options.max_running, options.max_memory ? options.max_running : kDefaultFullContexts);
-  const int64_t wanted = one_context * std::max<int64_t>(1, sequences);
-  if (!options.max_memory) return wanted;
-  const int64_t weights = model.weights.checkpoint->total_bytes();
-  const int64_t scratch = Workspace::bytes(model.config, limits);
-  const int64_t left = *options.max_memory - weights - scratch;
-  if (left < one_context) {
-    return exhausted_error("--max-memory ", readable_bytes(*options.max_memory),
-                           " is too little: the weights take ", readable_bytes(weights),
-                           ", scratch ", readable_bytes(scratch),
-                           " and the cache of one context of ", model.context, " tokens ",
-                           readable_bytes(one_context), "; give more, or a smaller --context");
-  }
-  return std::min(wanted, left);
 }
 
 bool has_integer_weights(const ModelWeights& weights) {
@@ -152,9 +115,9 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
              parse_model_config(config_file.text(), model->files.path_of("config.json")));
   FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(model->files));
   FATHOM_RETURN_IF_ERROR(name_packed_types(model->config, checkpoint));
-  FATHOM_TRY(
-      model->weights,
-      load_weights(model->config, std::make_shared<const Checkpoint>(std::move(checkpoint))));
+  FATHOM_TRY(model->weights,
+             load_weights(model->config, std::make_shared<const Checkpoint>(std::move(checkpoint)),
+                          {.release_pages = options.max_memory.has_value()}));
   FATHOM_RETURN_IF_ERROR(load_model_tokenizer(*model, options.needs_tokenizer));
   FATHOM_RETURN_IF_ERROR(load_generation_config(*model));
 
@@ -169,22 +132,33 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
                          model->config.max_position_embeddings, "; ask for at most that");
   }
   model->max_running = options.max_running;
-  model->prefill_rows = std::min(options.prefill_rows, model->context);
-  const int64_t max_rows = model->max_running + model->prefill_rows;
-  const WorkspaceLimits limits = {.max_rows = max_rows,
-                                  .max_sequences = max_rows,
-                                  .max_context = model->context,
-                                  .max_logit_rows = std::max<int64_t>(model->max_running, 64)};
-  FATHOM_TRY(const int64_t kv_bytes, plan_kv_bytes(*model, options, limits));
+  FATHOM_TRY(const LoadPlan plan,
+             plan_load(model->config, model->weights,
+                       {.max_memory = options.max_memory,
+                        .expert_slots = options.expert_slots,
+                        .context = model->context,
+                        .max_running = model->max_running,
+                        .prefill_rows = std::min(options.prefill_rows, model->context),
+                        .kv_dtype = model->kv_dtype}));
+  model->prefill_rows = plan.prefill_rows;
   model->pool = std::make_unique<Pool>(options.n_threads);
   const Compute compute = {.isa = isa, .pool = model->pool.get()};
   model->transformer = std::make_unique<Transformer>(
       model->config, model->weights,
       ModelOptions{
-          .activations = model->activations, .kv_dtype = model->kv_dtype, .limits = limits},
+          .activations = model->activations, .kv_dtype = model->kv_dtype, .limits = plan.limits},
       compute);
   FATHOM_TRY(model->kv, KvPool::create(model->transformer->kv_layout(),
-                                       model->transformer->n_kv_layers(), kv_bytes));
+                                       model->transformer->n_kv_layers(), plan.kv_bytes));
+  if (!plan.streams) return model;
+  // Scratch is touched by now, caches are not.
+  FATHOM_TRY(model->streamed,
+             StreamedWeights::create(
+                 model->config, model->weights,
+                 {.limit = options.max_memory.value_or(std::numeric_limits<int64_t>::max()),
+                  .later = plan.kv_bytes + plan.later_bytes,
+                  .n_slots = options.expert_slots}));
+  model->transformer->set_expert_source(&model->streamed->experts());
   return model;
 }
 

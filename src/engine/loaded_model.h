@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "engine/generation_config.h"
+#include "engine/streamed_weights.h"
 #include "io/model_files.h"
 #include "model/transformer.h"
 #include "tokenizer/tokenizer.h"
@@ -24,10 +25,12 @@ struct LoadModelOptions {
   std::string kv_dtype = "auto";     // auto bf16 fp8 f32
   std::string attention = "auto";    // auto naive absorbed
   std::optional<int64_t> context;  // positions of a sequence; default: what the model was made for
-  std::optional<int64_t> max_memory;  // bytes for weights, scratch and caches together
-  int64_t max_running = 1;            // sequences at once
-  int64_t prefill_rows = 512;         // rows of prompts in one pass
-  bool needs_tokenizer = true;        // else one is loaded if it is there
+  std::optional<int64_t> max_memory;  // bytes of the process; what does not fit is streamed
+  // Stream with so many experts in memory, whatever max_memory says.
+  std::optional<int64_t> expert_slots = {};
+  int64_t max_running = 1;      // sequences at once
+  int64_t prefill_rows = 512;   // rows of prompts in one pass; fewer if memory is short
+  bool needs_tokenizer = true;  // else one is loaded if it is there
 };
 
 struct LoadedModel {
@@ -46,6 +49,7 @@ struct LoadedModel {
   int64_t max_running = 1;
   int64_t prefill_rows = 512;
   std::unique_ptr<Pool> pool;
+  std::unique_ptr<StreamedWeights> streamed;  // null: all weights are in memory or mapped
   std::unique_ptr<Transformer> transformer;
   std::optional<KvPool> kv;
 

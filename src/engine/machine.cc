@@ -1,6 +1,7 @@
 #include "engine/machine.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -68,6 +69,23 @@ int64_t available_memory_bytes() {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), kilobytes);
   const int64_t available = parsed.ec == std::errc() ? kilobytes * 1024 : kUnknown;
   return std::min(available, left_in_group());
+}
+
+int64_t used_memory_bytes() {
+  // In pages: all, resident.
+  std::ifstream file("/proc/self/statm");
+  int64_t all = 0, resident = 0;
+  if (!(file >> all >> resident)) return 0;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+int64_t left_of_data_limit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnknown;
+  const std::string text = field("/proc/self/status", "VmData");
+  int64_t kilobytes = 0;
+  std::from_chars(text.data(), text.data() + text.size(), kilobytes);
+  return std::max<int64_t>(0, static_cast<int64_t>(limit.rlim_cur) - kilobytes * 1024);
 }
 
 int64_t peak_memory_bytes() {

@@ -11,6 +11,11 @@ std::string cpu_name();
 // Memory that can be had now without swapping: the system's, or what the control group has left if
 // that is less. INT64_MAX where nobody knows.
 int64_t available_memory_bytes();
+// What this process holds now: what a control group or the system would have to find for it.
+int64_t used_memory_bytes();
+// How much more data the process may map before the limit that it was started with (ulimit -d)
+// refuses; INT64_MAX without one.
+int64_t left_of_data_limit();
 // The largest resident size that this process has had, mapped files that were read included.
 int64_t peak_memory_bytes();
 

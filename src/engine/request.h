@@ -26,17 +26,19 @@ struct GenerateRequest {
   int64_t logprobs = -1;            // -1: none; 0: of the drawn token; n: also the n best
 };
 
-enum class FinishReason { kNone, kStop, kLength, kCancelled };
-std::string_view finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled"
+enum class FinishReason { kNone, kStop, kLength, kCancelled, kFailed };
+std::string_view finish_reason_name(
+    FinishReason reason);  // "stop", "length", "cancelled", "failed"
 
 // One event for each token, and the last one carries the reason.
 struct TokenEvent {
   RequestId request = 0;
-  int32_t token = -1;  // -1: no new token (cancelled)
+  int32_t token = -1;  // -1: no new token (cancelled, failed)
   float logprob = 0;   // with logprobs >= 0
   std::vector<TokenLogprob> top_logprobs;
   std::string text;  // whole characters that are certain now; may be empty
   FinishReason finish = FinishReason::kNone;
+  std::string error;  // with kFailed: one sentence
 };
 
 class EventSink {

@@ -119,6 +119,7 @@ Status Scorer::score_window(std::span<const int32_t> ids, int64_t first, std::sp
         .kv = &kv};
     if (tracer) tracer->at(begin);
     const float* hidden = model_.forward({.sequences = {&sequence, 1}}, tracer.get());
+    if (hidden == nullptr) return model_.expert_source()->status();
     take_logits(ids, begin, rows, first, logprobs, hidden, score);
     if (options_.keep_logits && model_.n_mtp_modules() > 0) {
       const int64_t pairs = std::min(rows, n - 1 - begin);
@@ -128,8 +129,9 @@ Status Scorer::score_window(std::span<const int32_t> ids, int64_t first, std::sp
           .first_position = begin,
           .absorbed = sequence.absorbed,
           .kv = &kv};
-      take_mtp_logits(begin, pairs, model_.mtp_forward(0, {.sequences = {&next, 1}}, hidden),
-                      score);
+      hidden = model_.mtp_forward(0, {.sequences = {&next, 1}}, hidden);
+      if (hidden == nullptr) return model_.expert_source()->status();
+      take_mtp_logits(begin, pairs, hidden, score);
     }
   }
   return {};

@@ -194,6 +194,19 @@ const Tensor* Checkpoint::find(std::string_view name) const {
   return entry == nullptr ? nullptr : &entry->tensor;
 }
 
+void Checkpoint::release_pages(std::string_view name) const {
+  const CheckpointTensor* entry = find_entry(name);
+  if (entry == nullptr || shards_[entry->shard].bytes.mapped() == nullptr) return;
+  release_mapped_pages({static_cast<const std::byte*>(entry->tensor.data),
+                        static_cast<size_t>(entry->tensor.bytes())});
+}
+
+void Checkpoint::release_pages() const {
+  for (const Shard& shard : shards_) {
+    if (shard.bytes.mapped() != nullptr) release_mapped_pages(shard.bytes.bytes());
+  }
+}
+
 std::string Checkpoint::file_of(std::string_view name) const {
   const CheckpointTensor* entry = find_entry(name);
   FATHOM_CHECK(entry != nullptr, "no tensor ", name);

@@ -51,6 +51,9 @@ class Checkpoint {
   const std::vector<Shard>& shards() const { return shards_; }
   // The path of the file that holds the tensor, for messages; it must exist.
   std::string file_of(std::string_view name) const;
+  // Lets go of the pages of mapped files: of one tensor, or of all (io/mapped_file.h).
+  void release_pages(std::string_view name) const;
+  void release_pages() const;
   // Of the data of all tensors.
   int64_t total_bytes() const { return total_bytes_; }
   const ModelFiles& files() const { return files_; }

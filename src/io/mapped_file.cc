@@ -95,6 +95,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (data == MAP_FAILED) return io_error(str_cat("cannot map ", printable(path), " into memory"));
   mapped.data_ = static_cast<const std::byte*>(data);
   mapped.size_ = size;
+  mapped.path_ = path;
   mapped.slot_ = take_slot(mapped.data_, size, path);
   return mapped;
 }
@@ -102,6 +103,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
+      path_(std::move(other.path_)),
       slot_(std::exchange(other.slot_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
@@ -109,6 +111,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     unmap();
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    path_ = std::move(other.path_);
     slot_ = std::exchange(other.slot_, -1);
   }
   return *this;
@@ -126,6 +129,14 @@ void MappedFile::unmap() {
   data_ = nullptr;
   size_ = 0;
   slot_ = -1;
+}
+
+void release_mapped_pages(std::span<const std::byte> bytes) {
+  static const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t first = reinterpret_cast<uintptr_t>(bytes.data());
+  const uintptr_t begin = (first + page - 1) / page * page;
+  const uintptr_t end = (first + bytes.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 void install_sigbus_message() {

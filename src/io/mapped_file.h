@@ -33,14 +33,20 @@ class MappedFile {
   // Starts at a page, so it is aligned for every element type.
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const std::string& path() const { return path_; }  // as it was opened
 
  private:
   void unmap();
 
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  std::string path_;
   int slot_ = -1;  // in the list that the signal handler reads; -1: none was free
 };
+
+// Lets go of the pages of a mapped file that lie wholly within bytes: they no longer count as this
+// process's memory, and come back from the page cache or the disk when they are touched again.
+void release_mapped_pages(std::span<const std::byte> bytes);
 
 // Installs the handler once for the process (called by main). Faults outside mapped files keep the
 // default.

@@ -78,8 +78,7 @@ Result<FileBytes> ModelFiles::open(std::string_view name) const {
     return FileBytes(file->bytes, nullptr);
   }
   FATHOM_TRY(MappedFile mapped, MappedFile::open(join_path(folder_, name)));
-  auto owner = std::make_shared<const MappedFile>(std::move(mapped));
-  return FileBytes(owner->bytes(), owner);
+  return FileBytes(std::make_shared<const MappedFile>(std::move(mapped)));
 }
 
 Result<FileBytes> ModelFiles::open_small(std::string_view name, int64_t bytes_max) const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "io/mapped_file.h"
 
 namespace fathom {
 
@@ -31,14 +32,19 @@ class FileBytes {
   FileBytes() = default;
   FileBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
       : bytes_(bytes), owner_(std::move(owner)) {}
+  explicit FileBytes(std::shared_ptr<const MappedFile> file)
+      : bytes_(file->bytes()), owner_(file), mapped_(file.get()) {}
   std::span<const std::byte> bytes() const { return bytes_; }
   std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
+  // The file that the bytes are; null if they are no file's.
+  const MappedFile* mapped() const { return mapped_; }
 
  private:
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;  // a mapping; null for static memory
+  const MappedFile* mapped_ = nullptr;
 };
 
 class ModelFiles {

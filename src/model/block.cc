@@ -51,7 +51,7 @@ void mlp_down(Step& step, const MlpWeights& w, float* out) {
   linear(step.compute, ws.mlp_input, w.down_proj, out, step.config.hidden_size);
 }
 
-void decoder_layer(Step& step, const LayerWeights& w, int64_t layer, float* x) {
+bool decoder_layer(Step& step, const LayerWeights& w, int64_t layer, float* x) {
   const int64_t hidden_size = step.config.hidden_size;
   const float eps = static_cast<float>(step.config.rms_norm_eps);
   float* const h = step.ws.normed.data();
@@ -65,11 +65,12 @@ void decoder_layer(Step& step, const LayerWeights& w, int64_t layer, float* x) {
   rms_norm(step.compute, x, hidden_size, w.post_attention_layernorm.data(), eps, h, hidden_size,
            step.n_rows, hidden_size);
   if (w.is_moe) {
-    moe(step, w.moe, layer, h, out);
+    if (!moe(step, w.moe, layer, h, out)) return false;
   } else {
     mlp(step, w.mlp, h, out);
   }
   add_in_place(step.compute, x, out, step.n_rows * hidden_size);
+  return true;
 }
 
 }  // namespace fathom

@@ -52,58 +52,99 @@ void gather_by_expert(Step& step) {
   ws.expert_begin[0] = 0;
 }
 
-// expert_out [slots, hidden_size] of the routed experts, and out [n_rows, hidden_size] of the
-// shared one.
-void run_experts(Step& step, const MoeWeights& w, const float* h, float* out) {
+// The experts that some row chose, ascending.
+std::span<const int32_t> chosen_experts(Step& step) {
+  Workspace& ws = step.ws;
+  size_t n = 0;
+  for (int64_t e = 0; e < step.config.n_routed_experts; ++e) {
+    if (ws.expert_begin[e + 1] > ws.expert_begin[e])
+      ws.chosen_experts[static_cast<int64_t>(n++)] = static_cast<int32_t>(e);
+  }
+  return {ws.chosen_experts.data(), n};
+}
+
+// The shared expert joins the first group of routed ones where it takes the same input, as it does
+// in every published file.
+bool shared_joins(const Step& step, const MoeWeights& w) {
+  return !w.shared_experts.gate_proj.empty() &&
+         input_format(step.activations, w.shared_experts.gate_proj.dtype) ==
+             input_format(step.activations, w.experts[0].gate_proj.dtype);
+}
+
+// expert_out [slots, hidden_size] of a group of routed experts, and mlp_h of the shared one if that
+// is given. A group's rows of expert_h stand together from 0.
+void run_group(Step& step, std::span<const ReadyExpert> group, const MlpWeights* shared) {
   const ModelConfig& config = step.config;
   Workspace& ws = step.ws;
   const int64_t width = config.moe_intermediate_size;
-  const int64_t n_slots = step.n_rows * config.num_experts_per_tok;
-  int64_t n_jobs = 0;
-  for (int64_t e = 0; e < config.n_routed_experts; ++e) {
-    const int64_t begin = ws.expert_begin[e], n = ws.expert_begin[e + 1] - begin;
-    if (n == 0) continue;
-    const MlpWeights& expert = w.experts[static_cast<size_t>(e)];
-    ws.glu_jobs[n_jobs] = {.gate = &expert.gate_proj,
-                           .up = &expert.up_proj,
+  int64_t n_jobs = 0, n_slots = 0;
+  for (const ReadyExpert& expert : group) {
+    const int64_t begin = ws.expert_begin[expert.id];
+    const int64_t n = ws.expert_begin[expert.id + 1] - begin;
+    ws.glu_jobs[n_jobs] = {.gate = &expert.weights->gate_proj,
+                           .up = &expert.weights->up_proj,
                            .rows = &ws.slot_token[begin],
                            .n_rows = n,
-                           .h = &ws.expert_h[begin * width],
+                           .h = &ws.expert_h[n_slots * width],
                            .ldh = width};
-    ws.linear_jobs[n_jobs] = {.weight = &expert.down_proj,
-                              .rows = &ws.slot_ids[begin],
+    ws.linear_jobs[n_jobs] = {.weight = &expert.weights->down_proj,
+                              .rows = &ws.slot_ids[n_slots],
                               .n_rows = n,
                               .y = &ws.expert_out[begin * config.hidden_size],
                               .ldy = config.hidden_size};
     ++n_jobs;
+    n_slots += n;
   }
-  const InputFormat in = input_format(step.activations, w.experts[0].gate_proj.dtype);
-  const MlpWeights& shared = w.shared_experts;
-  // The shared expert joins the routed ones' region where it takes the same input, as it does in
-  // every published file.
-  const bool together =
-      !shared.gate_proj.empty() && input_format(step.activations, shared.gate_proj.dtype) == in;
-  if (together) {
-    ws.glu_jobs[n_jobs] = {.gate = &shared.gate_proj,
-                           .up = &shared.up_proj,
+  if (shared != nullptr) {
+    ws.glu_jobs[n_jobs] = {.gate = &shared->gate_proj,
+                           .up = &shared->up_proj,
                            .rows = nullptr,
                            .n_rows = step.n_rows,
                            .h = ws.mlp_h.data(),
-                           .ldh = shared.gate_proj.n};
+                           .ldh = shared->gate_proj.n};
   }
-  ws.input.prepare(step.compute, h, config.hidden_size, step.n_rows, config.hidden_size, in);
   linear_glu(step.compute, ws.input,
-             {ws.glu_jobs.data(), static_cast<size_t>(n_jobs + (together ? 1 : 0))});
-  const InputFormat mid = input_format(step.activations, w.experts[0].down_proj.dtype);
+             {ws.glu_jobs.data(), static_cast<size_t>(n_jobs + (shared != nullptr ? 1 : 0))});
+  const InputFormat mid = input_format(step.activations, group[0].weights->down_proj.dtype);
   ws.expert_input.prepare(step.compute, ws.expert_h.data(), width, n_slots, width, mid);
   linear(step.compute, ws.expert_input,
          std::span<const LinearJob>(ws.linear_jobs.data(), static_cast<size_t>(n_jobs)));
-  if (shared.gate_proj.empty()) {
-    std::fill_n(out, step.n_rows * config.hidden_size, 0.0f);
-  } else if (together) {
-    mlp_down(step, shared, out);
+}
+
+// All chosen experts: at once where they are in memory, else as they become ready. False if weights
+// could not be read.
+bool run_experts(Step& step, const MoeWeights& w, int64_t layer, const float* h) {
+  Workspace& ws = step.ws;
+  const std::span<const int32_t> chosen = chosen_experts(step);
+  ws.input.prepare(step.compute, h, step.config.hidden_size, step.n_rows, step.config.hidden_size,
+                   input_format(step.activations, w.experts[0].gate_proj.dtype));
+  const MlpWeights* shared = shared_joins(step, w) ? &w.shared_experts : nullptr;
+  if (step.experts == nullptr) {
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      ws.ready_experts[static_cast<int64_t>(i)] = {chosen[i],
+                                                   &w.experts[static_cast<size_t>(chosen[i])]};
+    }
+    run_group(step, {ws.ready_experts.data(), chosen.size()}, shared);
+    return true;
+  }
+  step.experts->request(layer, chosen);
+  for (size_t done = 0; done < chosen.size(); shared = nullptr) {
+    const std::span<const ReadyExpert> group = step.experts->next_group();
+    if (group.empty()) return false;
+    run_group(step, group, shared);
+    done += group.size();
+  }
+  return true;
+}
+
+// out [n_rows, hidden_size] of the shared expert.
+void finish_shared(Step& step, const MoeWeights& w, const float* h, float* out) {
+  if (w.shared_experts.gate_proj.empty()) {
+    std::fill_n(out, step.n_rows * step.config.hidden_size, 0.0f);
+  } else if (shared_joins(step, w)) {
+    mlp_down(step, w.shared_experts, out);
   } else {
-    mlp(step, shared, h, out);
+    mlp(step, w.shared_experts, h, out);
   }
 }
 
@@ -130,11 +171,13 @@ void combine(Step& step, float* out) {
 
 }  // namespace
 
-void moe(Step& step, const MoeWeights& w, int64_t layer, const float* h, float* out) {
+bool moe(Step& step, const MoeWeights& w, int64_t layer, const float* h, float* out) {
   choose_experts(step, w, layer, h);
   gather_by_expert(step);
-  run_experts(step, w, h, out);
+  if (!run_experts(step, w, layer, h)) return false;
+  finish_shared(step, w, h, out);
   combine(step, out);
+  return true;
 }
 
 }  // namespace fathom

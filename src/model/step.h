@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "model/batch.h"
+#include "model/expert_source.h"
 #include "model/rope.h"
 #include "model/weights.h"
 #include "model/workspace.h"
@@ -22,6 +23,7 @@ struct Step {
   int64_t n_rows;
   Workspace& ws;
   ForwardObserver* observer;
+  ExpertSource* experts;  // null: all weights are in memory
 };
 
 // y = x w^T for one or two layers that read the same rows (in one parallel region where they take
@@ -35,8 +37,8 @@ void project(Step& step, const float* x, int64_t ldx, int64_t k,
              std::initializer_list<Projection> projections);
 
 // The residual blocks of one layer, x [n_rows, hidden_size] in place. layer counts the MTP modules
-// too.
-void decoder_layer(Step& step, const LayerWeights& weights, int64_t layer, float* x);
+// too. False if weights could not be read.
+bool decoder_layer(Step& step, const LayerWeights& weights, int64_t layer, float* x);
 
 // out = Attn(h), both [n_rows, hidden_size]; writes the rows' latents into the caches first
 // (model/mla.cc).
@@ -47,7 +49,8 @@ void mlp(Step& step, const MlpWeights& weights, const float* h, float* out);
 // Its second half: out = W_down ws.mlp_h.
 void mlp_down(Step& step, const MlpWeights& weights, float* out);
 
-// out = shared experts + the chosen routed experts, weighted (spec §2.6; model/moe.cc).
-void moe(Step& step, const MoeWeights& weights, int64_t layer, const float* h, float* out);
+// out = shared experts + the chosen routed experts, weighted (spec §2.6; model/moe.cc). False if
+// weights could not be read.
+bool moe(Step& step, const MoeWeights& weights, int64_t layer, const float* h, float* out);
 
 }  // namespace fathom

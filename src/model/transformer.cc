@@ -31,6 +31,7 @@ Transformer::Transformer(const ModelConfig& config, const ModelWeights& weights,
       ws_(config, kv_layout_, options.limits, compute.pool->n_threads()) {}
 
 void Transformer::begin(const Batch& batch) {
+  if (experts_ != nullptr) experts_->begin_pass();
   FATHOM_CHECK(static_cast<int64_t>(batch.sequences.size()) <= options_.limits.max_sequences,
                batch.sequences.size(), " sequences");
   int64_t row = 0;
@@ -61,13 +62,21 @@ void Transformer::embed(const Batch& batch, float* x) {
 const float* Transformer::forward(const Batch& batch, ForwardObserver* observer) {
   begin(batch);
   const int64_t n_rows = batch.n_rows();
-  Step step{
-      config_, compute_, options_.activations, attention_shape_, kv_layout_, rope_, batch, n_rows,
-      ws_,     observer};
+  Step step{config_,
+            compute_,
+            options_.activations,
+            attention_shape_,
+            kv_layout_,
+            rope_,
+            batch,
+            n_rows,
+            ws_,
+            observer,
+            experts_};
   float* const x = ws_.x.data();
   embed(batch, x);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
-    decoder_layer(step, weights_.layers[static_cast<size_t>(layer)], layer, x);
+    if (!decoder_layer(step, weights_.layers[static_cast<size_t>(layer)], layer, x)) return nullptr;
     if (observer != nullptr) observer->on_layer(layer, x, n_rows);
   }
   rms_norm(compute_, x, config_.hidden_size, weights_.norm.data(),
@@ -87,9 +96,17 @@ const float* Transformer::mtp_forward(int64_t module, const Batch& batch, const 
   const int64_t n_rows = batch.n_rows();
   const int64_t hidden_size = config_.hidden_size;
   const float eps = static_cast<float>(config_.rms_norm_eps);
-  Step step{
-      config_, compute_, options_.activations, attention_shape_, kv_layout_, rope_, batch, n_rows,
-      ws_,     observer};
+  Step step{config_,
+            compute_,
+            options_.activations,
+            attention_shape_,
+            kv_layout_,
+            rope_,
+            batch,
+            n_rows,
+            ws_,
+            observer,
+            experts_};
   float* const x = ws_.x.data();
   float* const concat = ws_.concat.data();
   embed(batch, x);
@@ -98,7 +115,7 @@ const float* Transformer::mtp_forward(int64_t module, const Batch& batch, const 
   rms_norm(compute_, hidden, hidden_size, w.hnorm.data(), eps, concat + hidden_size,
            2 * hidden_size, n_rows, hidden_size);
   project(step, concat, 2 * hidden_size, 2 * hidden_size, {{w.eh_proj, x, hidden_size}});
-  decoder_layer(step, w.layer, config_.num_hidden_layers + module, x);
+  if (!decoder_layer(step, w.layer, config_.num_hidden_layers + module, x)) return nullptr;
   if (observer != nullptr) observer->on_layer(config_.num_hidden_layers + module, x, n_rows);
   rms_norm(compute_, x, hidden_size, w.shared_head_norm.data(), eps, ws_.hidden.data(), hidden_size,
            n_rows, hidden_size);

@@ -30,6 +30,12 @@ class Transformer {
   Transformer(const ModelConfig& config, const ModelWeights& weights, const ModelOptions& options,
               Compute compute);
 
+  // The routed experts' weights come from source, which must outlive the transformer's passes;
+  // null: they are in memory. Passes return null where a weight could not be read; source's
+  // status() then says why, and rows that the pass wrote into caches are worth nothing.
+  void set_expert_source(ExpertSource* source) { experts_ = source; }
+  const ExpertSource* expert_source() const { return experts_; }
+
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
   const KvLayout& kv_layout() const { return kv_layout_; }
@@ -66,6 +72,7 @@ class Transformer {
   AttentionShape attention_shape_;
   RopeTable rope_;
   Workspace ws_;
+  ExpertSource* experts_ = nullptr;
 };
 
 // The layout of a cache's rows for this model.

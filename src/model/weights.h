@@ -97,6 +97,8 @@ struct LoadOptions {
   // unasked only for models up to verify_bytes_max.
   bool verify_weights = false;
   int64_t verify_bytes_max = kVerifyBytesMax;
+  // Do not hold on to the pages that were verified: memory is short.
+  bool release_pages = false;
 };
 
 // Checks every name, shape, dtype and scale against the config, then makes the views. n_segments of

@@ -18,8 +18,8 @@ namespace {
 
 class Checker {
  public:
-  Checker(const ModelConfig& config, const Checkpoint& checkpoint, bool verify)
-      : config_(config), checkpoint_(checkpoint), verify_(verify) {}
+  Checker(const ModelConfig& config, const Checkpoint& checkpoint, bool verify, bool release)
+      : config_(config), checkpoint_(checkpoint), verify_(verify), release_(release) {}
 
   Result<CheckedTensors> run() {
     CheckedTensors out;
@@ -158,6 +158,7 @@ class Checker {
     }
     if (!verify_) return {};
     const int64_t nan = find_e4m3_nan(tensor.as<uint8_t>(), tensor.elements());
+    if (release_) checkpoint_.release_pages(name);
     if (nan < 0) return {};
     return invalid_error(where(name), ": element [", nan / tensor.shape[1], ", ",
                          nan % tensor.shape[1], "] is NaN; the file is damaged");
@@ -215,6 +216,7 @@ class Checker {
   const ModelConfig& config_;
   const Checkpoint& checkpoint_;
   const bool verify_;
+  const bool release_;
   std::unordered_set<const Tensor*> used_;
 };
 
@@ -256,7 +258,7 @@ Result<CheckedTensors> check_tensors(const ModelConfig& config, const Checkpoint
                                      const LoadOptions& options) {
   const bool verify =
       options.verify_weights || checkpoint.total_bytes() <= options.verify_bytes_max;
-  return Checker(config, checkpoint, verify).run();
+  return Checker(config, checkpoint, verify, options.release_pages).run();
 }
 
 }  // namespace fathom

@@ -44,6 +44,8 @@ Workspace::Workspace(const ModelConfig& config, const KvLayout& kv,
   slot_ids = Buffer<int32_t>(width.slots);
   for (int64_t i = 0; i < width.slots; ++i) slot_ids[i] = static_cast<int32_t>(i);
   expert_begin = Buffer<int32_t>(config.n_routed_experts + 1);
+  chosen_experts = Buffer<int32_t>(config.n_routed_experts);
+  ready_experts = Buffer<ReadyExpert>(config.n_routed_experts);
   mlp_h = Buffer<float>(rows * width.mlp);
   expert_h = Buffer<float>(width.slots * config.moe_intermediate_size);
   expert_out = Buffer<float>(width.slots * hidden_size);

@@ -7,6 +7,7 @@
 #include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "model/config.h"
+#include "model/expert_source.h"
 #include "tensor/buffer.h"
 
 namespace fathom {
@@ -39,17 +40,19 @@ struct Workspace {
   Buffer<float> expert_weights;  // the same shape
   Buffer<int32_t>
       slot_of;  // the same shape: the row of expert_h and expert_out that this choice has
-  Buffer<int32_t> slot_token;     // [max_rows * num_experts_per_tok]: the token of each slot, slots
-                                  // grouped by expert
-  Buffer<int32_t> slot_ids;       // 0, 1, 2, ...
-  Buffer<int32_t> expert_begin;   // [n_routed_experts + 1]: first slot of each expert
-  Buffer<float> mlp_h;            // [max_rows, widest dense or shared MLP]
-  Buffer<float> expert_h;         // [max_rows * num_experts_per_tok, moe_intermediate_size]
-  Buffer<float> expert_out;       // [max_rows * num_experts_per_tok, hidden_size]
-  Buffer<float> concat;           // [max_rows, 2 * hidden_size]: the MTP module's input
-  Buffer<float> head_in;          // [max_logit_rows, hidden_size]
-  Buffer<LinearJob> linear_jobs;  // [n_routed_experts]
-  Buffer<GluJob> glu_jobs;        // [n_routed_experts + 1]
+  Buffer<int32_t> slot_token;    // [max_rows * num_experts_per_tok]: the token of each slot, slots
+                                 // grouped by expert
+  Buffer<int32_t> slot_ids;      // 0, 1, 2, ...
+  Buffer<int32_t> expert_begin;  // [n_routed_experts + 1]: first slot of each expert
+  Buffer<int32_t> chosen_experts;       // [n_routed_experts]: those that some row chose
+  Buffer<ReadyExpert> ready_experts;    // [n_routed_experts]
+  Buffer<float> mlp_h;                  // [max_rows, widest dense or shared MLP]
+  Buffer<float> expert_h;               // [max_rows * num_experts_per_tok, moe_intermediate_size]
+  Buffer<float> expert_out;             // [max_rows * num_experts_per_tok, hidden_size]
+  Buffer<float> concat;                 // [max_rows, 2 * hidden_size]: the MTP module's input
+  Buffer<float> head_in;                // [max_logit_rows, hidden_size]
+  Buffer<LinearJob> linear_jobs;        // [n_routed_experts]
+  Buffer<GluJob> glu_jobs;              // [n_routed_experts + 1]
   Buffer<AttentionJob> attention_jobs;  // [max_sequences]
   Buffer<int64_t> row_position;         // [max_rows]
   Buffer<int32_t> row_sequence;         // [max_rows]

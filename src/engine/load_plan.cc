@@ -1,0 +1,118 @@
+#include "engine/load_plan.h"
+
+#include <algorithm>
+
+#include "base/math.h"
+#include "engine/kv_cache.h"
+#include "engine/machine.h"
+
+namespace fathom {
+
+namespace {
+
+// Where nobody says how much memory the caches may take, a batch gets as much as this many full
+// contexts.
+constexpr int64_t kDefaultFullContexts = 4;
+// Longer passes read fewer bytes a token; shorter ones leave more room for experts. Scratch takes
+// at most this share of what both have, down to passes of kShortPass rows; below that only what
+// must be had is.
+constexpr int64_t kScratchShare = 4;
+constexpr int64_t kShortPass = 64;
+constexpr int64_t kShortestPass = 8;
+// Caches of more than one context take at most this share of what experts and they have.
+constexpr int64_t kCacheShare = 8;
+
+class Planner {
+ public:
+  Planner(const ModelConfig& config, ModelWeights& weights, const LoadPlanOptions& options)
+      : config_(config), weights_(weights), options_(options) {
+    const int64_t n_layers = config.num_hidden_layers + static_cast<int64_t>(weights.mtp.size());
+    one_context_ = ceil_div(options.context, kKvBlockRows) *
+                   KvPool::bytes_per_block(kv_layout(config, options.kv_dtype), n_layers);
+    const int64_t sequences = std::min(
+        options.max_running, options.max_memory ? options.max_running : kDefaultFullContexts);
+    wanted_ = one_context_ * std::max<int64_t>(1, sequences);
+  }
+
+  Result<LoadPlan> run() {
+    LoadPlan plan = with_rows(options_.prefill_rows);
+    plan.kv_bytes = wanted_;
+    if (!options_.max_memory && !options_.expert_slots) return plan;
+    const StreamNeeds needs = stream_needs(config_, weights_);
+    if (options_.expert_slots && needs.possible) {
+      plan.streams = true;
+      return plan;
+    }
+    if (!options_.max_memory) return plan;
+    const int64_t limit = *options_.max_memory;
+    const int64_t all = weights_.checkpoint->total_bytes();
+    const int64_t rest = scratch(plan) + plan.later_bytes;
+    if (!needs.possible) return plan_in_memory(plan, limit - all - rest);
+    weights_.checkpoint->release_pages();
+    const int64_t fixed = used_memory_bytes() + memory_margin(limit);
+    const int64_t left = limit - fixed - all - rest;
+    if (left >= one_context_) return plan_in_memory(plan, left);
+    return plan_streaming(needs, limit - fixed);
+  }
+
+ private:
+  LoadPlan with_rows(int64_t prefill_rows) const {
+    LoadPlan plan;
+    plan.prefill_rows = prefill_rows;
+    const int64_t max_rows = options_.max_running + prefill_rows;
+    plan.limits = {.max_rows = max_rows,
+                   .max_sequences = max_rows,
+                   .max_context = options_.context,
+                   .max_logit_rows = std::max<int64_t>(options_.max_running, 64)};
+    plan.later_bytes = plan.limits.max_logit_rows * config_.vocab_size * int64_t{sizeof(float)};
+    return plan;
+  }
+  int64_t scratch(const LoadPlan& plan) const { return Workspace::bytes(config_, plan.limits); }
+
+  // All weights, and left bytes for caches.
+  Result<LoadPlan> plan_in_memory(LoadPlan plan, int64_t left) const {
+    if (left < one_context_) {
+      return exhausted_error("--max-memory ", readable_bytes(*options_.max_memory),
+                             " is too little: the weights take ",
+                             readable_bytes(weights_.checkpoint->total_bytes()), ", scratch ",
+                             readable_bytes(scratch(plan)), " and the cache of one context of ",
+                             options_.context, " tokens ", readable_bytes(one_context_),
+                             "; give more, or a smaller --context");
+    }
+    plan.kv_bytes = std::min(wanted_, left);
+    return plan;
+  }
+
+  // The longest pass that leaves enough for experts; what is too little for any is said by
+  // StreamedWeights, which knows what scratch took.
+  Result<LoadPlan> plan_streaming(const StreamNeeds& needs, int64_t limit) const {
+    LoadPlan plan = with_rows(options_.prefill_rows);
+    const int64_t least = needs.dense_bytes + one_context_ + needs.min_slots * needs.slot_bytes;
+    for (int64_t rows = options_.prefill_rows; rows > kShortestPass; rows = rows / 2) {
+      plan = with_rows(rows);
+      const int64_t taken = scratch(plan) + plan.later_bytes;
+      const int64_t share = (limit - needs.dense_bytes - one_context_) / kScratchShare;
+      if (least + taken <= limit && (taken <= share || rows <= kShortPass)) break;
+    }
+    plan.streams = true;
+    const int64_t left = limit - least - scratch(plan) - plan.later_bytes;
+    plan.kv_bytes =
+        one_context_ + std::clamp<int64_t>(left / kCacheShare, 0, wanted_ - one_context_);
+    return plan;
+  }
+
+  const ModelConfig& config_;
+  ModelWeights& weights_;
+  const LoadPlanOptions& options_;
+  int64_t one_context_ = 0;
+  int64_t wanted_ = 0;
+};
+
+}  // namespace
+
+Result<LoadPlan> plan_load(const ModelConfig& config, ModelWeights& weights,
+                           const LoadPlanOptions& options) {
+  return Planner(config, weights, options).run();
+}
+
+}  // namespace fathom
