@@ -11,6 +11,14 @@ namespace fathom {
 namespace {
 // A use counts half after this many requests of its layer.
 constexpr float kHalfLife = 64;
+// Experts that are read ahead of computing: enough to keep a disk busy, and no more, since each
+// takes the slot of one that may be needed soon, and those that have computed leave theirs.
+constexpr int64_t kAheadBytes = int64_t{128} << 20;
+int64_t ahead_of(int64_t slot_bytes, int64_t n_slots) {
+  return std::min(std::clamp<int64_t>(kAheadBytes / slot_bytes, 4, 16),
+                  std::max<int64_t>(2, n_slots / 8));
+}
+float faded(int64_t n_requests) { return std::exp2(-static_cast<float>(n_requests) / kHalfLife); }
 }  // namespace
 
 ExpertLayout ExpertLayout::of(const ModelWeights& weights, const WeightPlaces& places) {
@@ -41,7 +49,8 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(ExpertLayout layout, in
 ExpertCache::ExpertCache(ExpertLayout layout, PageMemory memory,
                          std::unique_ptr<BlockReader> reader, int64_t n_slots)
     : layout_(std::move(layout)),
-      n_requests_(layout_.layers.size(), 0),
+      clocks_(layout_.layers.size()),
+      n_ahead_(ahead_of(layout_.slot_bytes, n_slots)),
       experts_(layout_.places.size()),
       slots_(static_cast<size_t>(n_slots)),
       memory_(std::move(memory)),
@@ -83,7 +92,9 @@ void ExpertCache::request(int64_t layer, std::span<const int32_t> experts) {
   FATHOM_CHECK(present_.empty() && missing_.empty(), "layer ", layer_, " is not done");
   take_done(false);
   layer_ = layer;
-  ++n_requests_[static_cast<size_t>(layer)];
+  Clock& clock = clocks_[static_cast<size_t>(layer)];
+  ++clock.n_requests;
+  clock.uses = clock.uses * faded(1) + 1;
   const int64_t row = row_of_layer_[static_cast<size_t>(layer)];
   for (const int32_t id : experts) {
     const int64_t expert = row + id;
@@ -94,6 +105,7 @@ void ExpertCache::request(int64_t layer, std::span<const int32_t> experts) {
       continue;
     }
     slots_[static_cast<size_t>(slot)].wanted = true;
+    slots_[static_cast<size_t>(slot)].fresh = false;
     present_.push_back(slot);
     ++stats_.n_found;
   }
@@ -140,7 +152,11 @@ void ExpertCache::release_group() {
 }
 
 void ExpertCache::start_reads() {
-  while (!missing_.empty() && status_.ok()) {
+  const auto read_ahead = [&] {
+    return std::count_if(present_.begin(), present_.end(),
+                         [&](int64_t slot) { return slots_[static_cast<size_t>(slot)].fresh; });
+  };
+  while (!missing_.empty() && status_.ok() && read_ahead() < n_ahead_) {
     const int64_t slot = find_slot();
     if (slot < 0) return;
     read(missing_.back(), slot);
@@ -170,6 +186,7 @@ void ExpertCache::read(int64_t expert, int64_t slot_index) {
   slot.expert = expert;
   slot.layer = layer_;
   slot.wanted = true;
+  slot.fresh = true;
   slot.failed = false;
   experts_[static_cast<size_t>(expert)].slot = static_cast<int32_t>(slot_index);
   present_.push_back(slot_index);
@@ -209,17 +226,17 @@ void ExpertCache::take_done(bool wait) {
 
 void ExpertCache::use(int64_t expert) {
   Expert& e = experts_[static_cast<size_t>(expert)];
-  const int64_t now = n_requests_[static_cast<size_t>(layer_)];
-  const float age = e.last_use < 0 ? 0 : static_cast<float>(now - e.last_use);
-  e.uses = e.uses * std::exp2(-age / kHalfLife) + 1;
+  const int64_t now = clocks_[static_cast<size_t>(layer_)].n_requests;
+  e.uses = e.uses * faded(now - e.last_use) + 1;
   e.last_use = now;
 }
 
 ExpertCache::Worth ExpertCache::worth(const Slot& slot) const {
   const Expert& e = experts_[static_cast<size_t>(slot.expert)];
+  const Clock& clock = clocks_[static_cast<size_t>(slot.layer)];
   const int64_t n_layers = static_cast<int64_t>(row_of_layer_.size());
-  const float age = static_cast<float>(n_requests_[static_cast<size_t>(slot.layer)] - e.last_use);
-  return {e.uses * std::exp2(-age / kHalfLife), (slot.layer - layer_ - 1 + n_layers) % n_layers};
+  return {e.uses * faded(clock.n_requests - e.last_use) / clock.uses,
+          (slot.layer - layer_ - 1 + n_layers) % n_layers};
 }
 
 }  // namespace fathom

@@ -61,23 +61,28 @@ class ExpertCache final : public ExpertSource {
  private:
   struct Expert {
     int32_t slot = -1;
-    float uses = 0;         // as of last_use
-    int64_t last_use = -1;  // in requests of its layer
+    float uses = 0;        // as of last_use, those before it counting less
+    int64_t last_use = 0;  // in requests of its layer
+  };
+  struct Clock {
+    int64_t n_requests = 0;
+    float uses = 0;  // of an expert that was asked for every time
   };
   struct Slot {
     int64_t expert = -1;  // into experts_; -1: free
     int64_t layer = 0;    // of the expert
     int32_t n_reading = 0;
     bool wanted = false;  // asked for and not computed yet: stays
+    bool fresh = false;   // read for the request at hand
     bool failed = false;
     MlpWeights weights;
   };
   // What the slot's expert is worth keeping: larger stays.
   struct Worth {
-    float uses;
+    float share;       // of its layer's requests that asked for it, the last ones counting most
     int64_t distance;  // layers until its own comes again
     bool operator<(const Worth& other) const {
-      return uses != other.uses ? uses < other.uses : distance > other.distance;
+      return share != other.share ? share < other.share : distance > other.distance;
     }
   };
 
@@ -93,7 +98,8 @@ class ExpertCache final : public ExpertSource {
 
   ExpertLayout layout_;
   std::vector<int64_t> row_of_layer_;  // of experts_; -1 without experts
-  std::vector<int64_t> n_requests_;    // of each layer
+  std::vector<Clock> clocks_;          // of each layer
+  int64_t n_ahead_;                    // experts that are read ahead of computing
   std::vector<Expert> experts_;
   std::vector<Slot> slots_;
 

@@ -16,7 +16,7 @@ constexpr int64_t kDefaultFullContexts = 4;
 // Longer passes read fewer bytes a token; shorter ones leave more room for experts. Scratch takes
 // at most this share of what both have, down to passes of kShortPass rows; below that only what
 // must be had is.
-constexpr int64_t kScratchShare = 4;
+constexpr int64_t kScratchShare = 3;
 constexpr int64_t kShortPass = 64;
 constexpr int64_t kShortestPass = 8;
 // Caches of more than one context take at most this share of what experts and they have.
