@@ -10,7 +10,7 @@ namespace fathom {
 
 namespace {
 // A use counts half after this many requests of its layer.
-constexpr float kHalfLife = 64;
+constexpr float kHalfLife = 16;
 // Experts that are read ahead of computing: enough to keep a disk busy, and no more, since each
 // takes the slot of one that may be needed soon, and those that have computed leave theirs.
 constexpr int64_t kAheadBytes = int64_t{128} << 20;
@@ -50,6 +50,7 @@ ExpertCache::ExpertCache(ExpertLayout layout, PageMemory memory,
                          std::unique_ptr<BlockReader> reader, int64_t n_slots)
     : layout_(std::move(layout)),
       clocks_(layout_.layers.size()),
+      part_(n_slots / std::max<int64_t>(1, layout_.n_all() / layout_.n_experts)),
       n_ahead_(ahead_of(layout_.slot_bytes, n_slots)),
       experts_(layout_.places.size()),
       slots_(static_cast<size_t>(n_slots)),
@@ -182,9 +183,10 @@ int64_t ExpertCache::find_slot() const {
 
 void ExpertCache::read(int64_t expert, int64_t slot_index) {
   Slot& slot = slots_[static_cast<size_t>(slot_index)];
-  if (slot.expert >= 0) experts_[static_cast<size_t>(slot.expert)].slot = -1;
+  if (slot.expert >= 0) empty(slot);
   slot.expert = expert;
   slot.layer = layer_;
+  ++clocks_[static_cast<size_t>(layer_)].n_held;
   slot.wanted = true;
   slot.fresh = true;
   slot.failed = false;
@@ -218,10 +220,15 @@ void ExpertCache::take_done(bool wait) {
       if (slot.wanted) status_ = Error{ErrorCode::kIo, done.error};
     }
     if (slot.n_reading > 0 || !slot.failed) continue;
-    experts_[static_cast<size_t>(slot.expert)].slot = -1;
-    slot.expert = -1;
+    empty(slot);
     slot.failed = false;
   }
+}
+
+void ExpertCache::empty(Slot& slot) {
+  experts_[static_cast<size_t>(slot.expert)].slot = -1;
+  --clocks_[static_cast<size_t>(slot.layer)].n_held;
+  slot.expert = -1;
 }
 
 void ExpertCache::use(int64_t expert) {
@@ -234,8 +241,12 @@ void ExpertCache::use(int64_t expert) {
 ExpertCache::Worth ExpertCache::worth(const Slot& slot) const {
   const Expert& e = experts_[static_cast<size_t>(slot.expert)];
   const Clock& clock = clocks_[static_cast<size_t>(slot.layer)];
+  const Clock& own = clocks_[static_cast<size_t>(layer_)];
+  // A layer that holds its part of the slots makes room from its own, another from those that hold
+  // more than theirs.
+  const bool spared = own.n_held >= part_ ? slot.layer != layer_ : clock.n_held <= part_;
   const int64_t n_layers = static_cast<int64_t>(row_of_layer_.size());
-  return {e.uses * faded(clock.n_requests - e.last_use) / clock.uses,
+  return {spared, e.uses * faded(clock.n_requests - e.last_use) / clock.uses,
           (slot.layer - layer_ - 1 + n_layers) % n_layers};
 }
 

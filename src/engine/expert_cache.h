@@ -1,7 +1,7 @@
 // The routed experts of a model that is larger than memory: a fixed number of slots, one expert
 // each (docs/memory.md). What a layer asks for and is not there is read while those that are there
-// compute. Room is made by taking the slot of the expert that was used least, uses counting less
-// the longer ago they were.
+// compute. Each layer has its part of the slots; within it room is made by taking the slot of
+// the expert that was used least, uses counting less the longer ago they were.
 //
 // One thread calls it, that of the pass; reading goes on beside it (io/block_reader.h).
 #pragma once
@@ -66,7 +66,8 @@ class ExpertCache final : public ExpertSource {
   };
   struct Clock {
     int64_t n_requests = 0;
-    float uses = 0;  // of an expert that was asked for every time
+    float uses = 0;      // of an expert that was asked for every time
+    int64_t n_held = 0;  // slots that hold its experts
   };
   struct Slot {
     int64_t expert = -1;  // into experts_; -1: free
@@ -79,9 +80,11 @@ class ExpertCache final : public ExpertSource {
   };
   // What the slot's expert is worth keeping: larger stays.
   struct Worth {
+    bool spared;       // others go first
     float share;       // of its layer's requests that asked for it, the last ones counting most
     int64_t distance;  // layers until its own comes again
     bool operator<(const Worth& other) const {
+      if (spared != other.spared) return other.spared;
       return share != other.share ? share < other.share : distance > other.distance;
     }
   };
@@ -94,11 +97,13 @@ class ExpertCache final : public ExpertSource {
   void read(int64_t expert, int64_t slot);
   void take_done(bool wait);
   void use(int64_t expert);
+  void empty(Slot& slot);
   Worth worth(const Slot& slot) const;
 
   ExpertLayout layout_;
   std::vector<int64_t> row_of_layer_;  // of experts_; -1 without experts
   std::vector<Clock> clocks_;          // of each layer
+  int64_t part_;                       // of the slots that is a layer's
   int64_t n_ahead_;                    // experts that are read ahead of computing
   std::vector<Expert> experts_;
   std::vector<Slot> slots_;
