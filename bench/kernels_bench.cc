@@ -1,7 +1,7 @@
 // Linear layers beside the machine's limits, which are measured in the same run: decode (one row,
 // weights larger than any cache: share of read bandwidth) and prefill (many rows: share of peak).
 // Medians of repeated passes.
-//   kernels_bench [threads] [isa]
+//   kernels_bench [threads] [isa] [part of a case's name]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -30,6 +30,13 @@ const Case kCases[] = {
     {"BF16 x BF16", Dtype::kBF16, InputFormat::kBf16},
     {"BF16 x F8", Dtype::kF8E4M3, InputFormat::kBf16ForFp8},
     {"F8   x F8", Dtype::kF8E4M3, InputFormat::kFp8},
+    {"INT8 x INT8", Dtype::kInt8, InputFormat::kInt8Tiles128},
+    {"INT8 x INT4", Dtype::kInt4, InputFormat::kInt8Tiles64},
+    {"INT8 x Q8_0", Dtype::kQ8_0, InputFormat::kInt8Tiles32},
+    {"INT8 x Q4_0", Dtype::kQ4_0, InputFormat::kInt8Tiles32},
+    {"INT8 x Q4_K", Dtype::kQ4_K, InputFormat::kInt8Tiles32},
+    {"INT8 x Q5_K", Dtype::kQ5_K, InputFormat::kInt8Tiles32},
+    {"INT8 x Q6_K", Dtype::kQ6_K, InputFormat::kInt8Tiles16},
 };
 
 // One large block of weights; layers are views of it, so that decode can walk through more than a
@@ -43,7 +50,27 @@ Weights make_weights(int64_t size) { return {Buffer<uint8_t>(size), Buffer<float
 
 // Values of moderate size: products of random bits would be subnormal, which no model's are, and
 // slow.
+void fill_blocks(Weights& weights, Dtype dtype) {
+  const DtypeBlock block = dtype_block(dtype);
+  const float f32_scale = 0.01f;
+  const uint16_t f16_scale = f32_to_f16(0.01f);
+  uint32_t state = 1;
+  for (uint8_t& byte : weights.bytes.span()) {
+    state = state * 1664525u + 1013904223u;
+    byte = static_cast<uint8_t>(state >> 24);
+  }
+  for (int64_t at = 0; at + block.bytes <= weights.bytes.size(); at += block.bytes) {
+    uint8_t* p = weights.bytes.data() + at;
+    for (int i = 0; i < 16 && dtype == Dtype::kInt8; ++i) std::memcpy(p + 4 * i, &f32_scale, 4);
+    for (int i = 0; i < 32 && dtype == Dtype::kInt4; ++i) std::memcpy(p + 2 * i, &f16_scale, 2);
+    if (block.rows > 1) continue;
+    std::memcpy(dtype == Dtype::kQ6_K ? p + 208 : p, &f16_scale, 2);
+    if (dtype == Dtype::kQ4_K || dtype == Dtype::kQ5_K) std::memcpy(p + 2, &f16_scale, 2);
+  }
+}
+
 void fill(Weights& weights, Dtype dtype) {
+  if (is_block_type(dtype)) return fill_blocks(weights, dtype);
   uint32_t state = 1;
   const int64_t size = dtype_size(dtype);
   for (int64_t i = 0; i < weights.bytes.size() / size; ++i) {
@@ -80,7 +107,7 @@ void bench(const Compute& compute, const Weights& weights, const Case& c, int64_
   for (int64_t i = 0; i < m * k; ++i) x[i] = static_cast<float>(i % 17 - 8) * 0.1f;
   LinearInput input(m, k);
   input.prepare(compute, x.data(), k, m, k, c.format);
-  const int64_t layer_bytes = n * k * dtype_size(c.dtype);
+  const int64_t layer_bytes = matrix_bytes(c.dtype, n, k);
   const int64_t n_layers = m > 16 ? 1 : std::max<int64_t>(1, weights.bytes.size() / layer_bytes);
   const double seconds =
       median_seconds(
@@ -97,8 +124,9 @@ void bench(const Compute& compute, const Weights& weights, const Case& c, int64_
   const double gb_s = static_cast<double>(layer_bytes) / seconds * 1e-9;
   const double gflop_s = 2.0 * static_cast<double>(m * n * k) / seconds * 1e-9;
   const double read = meter.read_gb_s(compute, 150);
-  const double peak = MachineMeter::fp32_gflop_s(compute, 50);
-  std::printf("%-12s m %4ld n %5ld k %5ld  %8.1f us  %6.2f GB/s %5.1f%%  %7.1f GFLOP/s %5.1f%%\n",
+  const double peak = is_int8(c.format) ? MachineMeter::int8_gop_s(compute, 50)
+                                        : MachineMeter::fp32_gflop_s(compute, 50);
+  std::printf("%-12s m %4ld n %5ld k %5ld  %8.1f us  %6.2f GB/s %5.1f%%  %7.1f Gop/s %5.1f%%\n",
               c.name, long(m), long(n), long(k), seconds * 1e6, gb_s, 100 * gb_s / read, gflop_s,
               100 * gflop_s / peak);
 }
@@ -117,9 +145,11 @@ int run(int argc, char** argv) {
               std::string(isa_name(compute.isa)).c_str(), pool.n_threads(), limits.read_gb_s,
               limits.fp32_gflop_s, limits.bf16_gflop_s, limits.int8_gop_s);
   Weights weights = make_weights(int64_t{768} << 20);
+  const char* part = argc > 3 ? argv[3] : "";
   for (const Case& c : kCases) {
+    if (std::strstr(c.name, part) == nullptr) continue;
     fill(weights, c.dtype);
-    for (int64_t m : {1, 2, 4, 8, 512}) bench(compute, weights, c, m, 2048, 2048, meter);
+    for (int64_t m : {1, 2, 4, 8, 16, 512}) bench(compute, weights, c, m, 2048, 2048, meter);
     bench(compute, weights, c, 1, 4096, 7168, meter);
     bench(compute, weights, c, 128, 2048, 7168, meter);
   }

@@ -114,5 +114,8 @@ namespace neon_dotprod {
 void quant_range(const QuantRange& args);
 void prepare_int8(const PrepareInt8& args);
 }  // namespace neon_dotprod
+namespace amx {
+void quant_range(const QuantRange& args);  // rows of avx512::prepare_int8
+}  // namespace amx
 
 }  // namespace fathom

@@ -95,7 +95,7 @@ constexpr KernelSet kSets[] = {
     {
         .isa = Isa::kAmx,
         .cpu_has = cpu_has_amx,
-        .linear = {amx::linear_range, avx512::prepare_row, avx512::weight_row, avx512::quant_range,
+        .linear = {amx::linear_range, avx512::prepare_row, avx512::weight_row, amx::quant_range,
                    avx512::prepare_int8, amx::prepare_tiles},
         .attention = &avx512::kAttention,
         .elementwise = &avx512::kElementwise,
