@@ -32,8 +32,9 @@ struct QuantPanel {
   alignas(64) int32_t offsets[kPanelWidth];
 };
 
-// How far ahead of a packed stream to fetch: beyond memory's latency at its full speed.
-constexpr int64_t kPackedAhead = 4096;
+// How far ahead of a packed stream to fetch (one row of x, one core that reads 16.1 GB/s:
+// INT8 15.5, INT4 13.8 GB/s; 4096 bytes ahead 14.5 and 11.0).
+constexpr int64_t kPackedAhead = 1024;
 
 // Lanes are the columns from n on; a packed n is a multiple of 16.
 template <bool kPacked>

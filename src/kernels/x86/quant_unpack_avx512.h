@@ -112,7 +112,7 @@ struct UnpackQ4K {
     const int64_t block = index / 2 * 144, half = index % 2;
     const int64_t at = block + 16 + 64 * half;
     unpack_k_scales(panel, block, half, out);
-    prefetch_lanes(panel, at, 64);
+    prefetch_rows(panel, index, 72);
     FATHOM_UNROLL for (int pair = 0; pair < 2; ++pair) {
       __m512i lines[8];
       transpose_32(panel, at + 32 * pair, lines);
@@ -132,7 +132,7 @@ struct UnpackQ5K {
     const int64_t block = index / 2 * 176, half = index % 2;
     const int64_t at = block + 48 + 64 * half;
     unpack_k_scales(panel, block, half, out);
-    prefetch_lanes(panel, at, 64);
+    prefetch_rows(panel, index, 88);
     __m512i fifth[8];  // bit j of a byte: of group j
     transpose_32(panel, block + 16, fifth);
     const __m512i bit = _mm512_set1_epi8(16);
