@@ -16,6 +16,18 @@ std::vector<const LinearWeight*> read_only(const std::vector<LinearWeight*>& mat
   return {matrices.begin(), matrices.end()};
 }
 
+constexpr int64_t kMarginBytes = int64_t{8} << 20;
+constexpr int64_t kMarginShare = 100;
+
+// The limit that leaves so many bytes beside its margin; rounded up to the tenths in which it is
+// shown, with a twentieth for what differs from run to run.
+int64_t least_limit(int64_t bytes) {
+  const int64_t least = (bytes + bytes / 20 + kMarginBytes) / (kMarginShare - 1) * kMarginShare;
+  int64_t unit = 1;
+  while (unit * 1000 <= least) unit *= 1000;
+  return round_up(least, std::max<int64_t>(1, unit / 10));
+}
+
 std::string tenth(double value) { return str_cat(std::round(value * 10) / 10); }
 
 // Matrices that lie in a file; the others are in memory already.
@@ -35,7 +47,7 @@ std::string readable_bytes(int64_t bytes) {
   return str_cat(tenth(value), " ", kUnits[unit]);
 }
 
-int64_t memory_margin(int64_t limit) { return (int64_t{8} << 20) + limit / 100; }
+int64_t memory_margin(int64_t limit) { return kMarginBytes + limit / kMarginShare; }
 
 StreamNeeds stream_needs(const ModelConfig& config, ModelWeights& weights) {
   const WeightPlaces places(*weights.checkpoint);
@@ -68,7 +80,8 @@ Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const ModelConf
   const int64_t n_slots =
       std::min(needs.n_experts, budget.n_slots.value_or(left / needs.slot_bytes));
   if (!budget.n_slots && n_slots < needs.min_slots) {
-    const int64_t least = fixed + needs.min_slots * needs.slot_bytes;
+    const int64_t least =
+        least_limit(used + budget.later + needs.dense_bytes + needs.min_slots * needs.slot_bytes);
     return exhausted_error(
         "--max-memory ", readable_bytes(budget.limit),
         " is too little even with experts read from disk: at least ", readable_bytes(least),
