@@ -19,7 +19,7 @@ namespace fathom {
 namespace {
 
 // Fewer heads than this do not pay for packing the block of latents once more.
-constexpr int64_t kMinHeads = 12;
+constexpr int64_t kMinHeads = 16;
 
 struct Group {
   int64_t n_rows = 0;

@@ -78,6 +78,9 @@ extern const AttentionTable kAttention;
 namespace avx512 {
 extern const AttentionTable kAttention;
 }
+namespace amx {
+extern const AttentionTable kAttention;
+}
 namespace neon {
 extern const AttentionTable kAttention;
 }

@@ -3,3 +3,7 @@
 #include "kernels/attention_args.h"
 // The body is written against the names above.
 #include "kernels/simd/attention_body.h"
+
+namespace fathom::neon {
+const AttentionTable kAttention = kVectorAttention;
+}

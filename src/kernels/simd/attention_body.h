@@ -369,7 +369,7 @@ static void from_e4m3(const uint8_t* x, const char* scales, float* y, int64_t n)
   }
 }
 
-const AttentionTable kAttention = {attend,    merge,      finish,  accumulate, dots,
-                                   transpose, interleave, to_bf16, from_bf16,  from_e4m3};
+static constexpr AttentionTable kVectorAttention = {
+    attend, merge, finish, accumulate, dots, transpose, interleave, to_bf16, from_bf16, from_e4m3};
 
 }  // namespace fathom::FATHOM_ISA_NAMESPACE

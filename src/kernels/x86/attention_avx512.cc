@@ -3,3 +3,7 @@
 #include "kernels/x86/vec_avx512.h"
 // The body is written against the names above.
 #include "kernels/simd/attention_body.h"
+
+namespace fathom::avx512 {
+const AttentionTable kAttention = kVectorAttention;
+}

@@ -97,7 +97,7 @@ constexpr KernelSet kSets[] = {
         .cpu_has = cpu_has_amx,
         .linear = {amx::linear_range, avx512::prepare_row, avx512::weight_row, amx::quant_range,
                    avx512::prepare_int8, amx::prepare_tiles},
-        .attention = &avx512::kAttention,
+        .attention = &amx::kAttention,
         .elementwise = &avx512::kElementwise,
         .limits = {avx512::limit_read, avx512::limit_fp32, amx::limit_bf16, amx::limit_int8},
     },

@@ -26,23 +26,27 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
+// The intrinsics do not say which memory they read.
+FATHOM_INLINE void memory_is_read() { asm volatile("" ::: "memory"); }
+
+// width: of B and C, in values; rows: of A and C.
+inline void configure_tiles(int64_t width, int64_t rows) {
+  TileConfig config;
+  for (int t = 0; t < 8; ++t) {
+    config.rows[t] = t < 6 ? static_cast<uint8_t>(rows) : uint8_t{16};
+    config.column_bytes[t] = t == 4 || t == 5 ? uint16_t{64} : static_cast<uint16_t>(4 * width);
+  }
+  asm volatile("" ::"r"(&config) : "memory");  // all of it is written by now
+  _tile_loadconfig(&config);
+}
+
 class Tiles {
  public:
-  explicit Tiles(int64_t width) {
-    TileConfig config;
-    for (int t = 0; t < 8; ++t) {
-      config.rows[t] = 16;
-      config.column_bytes[t] = t == 4 || t == 5 ? uint16_t{64} : static_cast<uint16_t>(4 * width);
-    }
-    _tile_loadconfig(&config);
-  }
+  explicit Tiles(int64_t width, int64_t rows = 16) { configure_tiles(width, rows); }
   ~Tiles() { _tile_release(); }
   Tiles(const Tiles&) = delete;
   Tiles& operator=(const Tiles&) = delete;
 };
-
-// The intrinsics do not say that they read memory.
-FATHOM_INLINE void memory_is_read() { asm volatile("" ::: "memory"); }
 
 // 16 rows of 16 pairs to a tile [16 pairs][width]; rows beyond n_rows are zero.
 FATHOM_INLINE void transpose_tile(const uint16_t* const* rows, int64_t n_rows, int64_t k,
