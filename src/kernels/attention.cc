@@ -16,28 +16,28 @@ namespace {
 AttentionScratch make_scratch(const AttentionShape& shape, bool pairs, int64_t max_rows) {
   const int64_t rank = shape.kv_lora_rank;
   const int64_t row = rank + shape.qk_rope_head_dim;
-  const int64_t units = units_of(pairs, std::max(row, shape.qk_head_dim()));
+  const int64_t head_units = units_of(pairs, shape.qk_head_dim());
+  const int64_t row_units = units_of(pairs, row);
+  constexpr int64_t kBlocks = kExpandKeys / kBlockKeys;
   AttentionScratch scratch;
-  scratch.latents = LinearInput(kBlockKeys, rank);
   scratch.rows = Buffer<float>(kBlockKeys * row);
-  scratch.units = Buffer<float>(kBlockKeys * units);
-  scratch.expanded = Buffer<float>(kBlockKeys * (shape.qk_nope_head_dim + shape.v_head_dim));
-  scratch.keys = Buffer<float>(kBlockKeys * units);
-  if (pairs) scratch.values = Buffer<float>(kBlockKeys / 2 * std::max(rank, shape.v_head_dim));
-  scratch.weights = Buffer<float>(kWeightRows * rank);
-  scratch.q =
-      Buffer<float>(std::max(max_rows * units_of(pairs, shape.qk_head_dim()), kGroupRows * row));
-  for (Buffer<float>* state : {&scratch.m, &scratch.l, &scratch.m_all, &scratch.l_all}) {
-    *state = Buffer<float>(max_rows);
+  scratch.units = Buffer<float>(kBlockKeys * std::max(head_units, row_units));
+  scratch.expanded = Buffer<float>(kExpandKeys * (shape.qk_nope_head_dim + shape.v_head_dim));
+  scratch.keys = Buffer<float>(kBlockKeys * std::max(kBlocks * head_units, row_units));
+  if (pairs) {
+    scratch.values = Buffer<float>(kBlockKeys / 2 * std::max(rank, kBlocks * shape.v_head_dim));
   }
+  scratch.weights = Buffer<float>(kWeightRows * rank);
+  scratch.q = Buffer<float>(std::max(max_rows * head_units, kGroupRows * row));
+  scratch.m = Buffer<float>(max_rows);
+  scratch.l = Buffer<float>(max_rows);
   scratch.o = Buffer<float>(max_rows * shape.v_head_dim);
   return scratch;
 }
 
 int64_t scratch_bytes(const AttentionScratch& s) {
-  // The input of kv_b is counted as its rows in F32.
-  return s.rows.bytes() + s.rows.bytes() + s.units.bytes() + s.expanded.bytes() + s.keys.bytes() +
-         s.values.bytes() + s.weights.bytes() + s.q.bytes() + s.o.bytes() + 4 * s.m.bytes();
+  return s.rows.bytes() + s.units.bytes() + s.expanded.bytes() + s.keys.bytes() + s.values.bytes() +
+         s.weights.bytes() + s.q.bytes() + s.m.bytes() + s.l.bytes() + s.o.bytes();
 }
 
 void check_call(const AttentionCall& call) {
@@ -88,7 +88,11 @@ AttentionWorkspace::AttentionWorkspace(const AttentionShape& shape, const KvLayo
   s.max_partials = std::max(kGroupPartials, ceil_div(max_context, kKvSegmentRows));
   const int64_t units = units_of(s.pairs(), shape.kv_lora_rank + shape.qk_rope_head_dim);
   for (int i = 0; i < n_threads; ++i) s.threads.push_back(make_scratch(shape, s.pairs(), max_rows));
-  s.task_begin.resize(static_cast<size_t>(max_rows) + 1);
+  const int64_t segment_rows = std::min(max_context, kKvSegmentRows);
+  s.latents = LinearInput(segment_rows, shape.kv_lora_rank);
+  s.rope_keys = Buffer<float>(segment_rows * shape.qk_rope_head_dim);
+  s.m_all = Buffer<float>(shape.n_heads * max_rows);
+  s.l_all = Buffer<float>(shape.n_heads * max_rows);
   s.rows.resize(static_cast<size_t>(kGroupRows));
   s.units.resize(static_cast<size_t>(kGroupRows));
   s.q_absorbed = Buffer<float>(kGroupRows * shape.n_heads * units);
@@ -99,7 +103,8 @@ AttentionWorkspace::AttentionWorkspace(const AttentionShape& shape, const KvLayo
 
 int64_t AttentionWorkspace::bytes() const {
   if (state_ == nullptr) return 0;
-  int64_t bytes = state_->q_absorbed.bytes() + state_->partial_m.bytes() +
+  int64_t bytes = state_->latents.bytes() + state_->rope_keys.bytes() + state_->m_all.bytes() +
+                  state_->l_all.bytes() + state_->q_absorbed.bytes() + state_->partial_m.bytes() +
                   state_->partial_l.bytes() + state_->partial_o.bytes();
   for (const AttentionScratch& scratch : state_->threads) bytes += scratch_bytes(scratch);
   return bytes;

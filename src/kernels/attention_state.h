@@ -22,22 +22,23 @@ inline constexpr int64_t kWeightRows = 16;
 inline constexpr int64_t kGroupRows = 16;
 inline constexpr int64_t kGroupPartials = 32;
 
+// Keys that the naive form expands at once.
+inline constexpr int64_t kExpandKeys = 256;
+
 // Units of 32 bits for n values of the operands.
 inline int64_t units_of(bool pairs, int64_t n) { return pairs ? ceil_div(n, 2) : n; }
 
 struct AttentionScratch {
-  LinearInput latents;     // of one block, the input of kv_b
   Buffer<float> rows;      // one block of cache rows as F32 [64, kv_lora_rank + rope]
   Buffer<float> units;     // rows of operands before they are transposed [64, units]
-  Buffer<float> expanded;  // naive: [64, nope + v]
-  Buffer<float> keys;      // [units, 64]
-  Buffer<float> values;    // pairs of keys [32, dims]
+  Buffer<float> expanded;  // naive: [kExpandKeys, nope + v]
+  Buffer<float> keys;      // of one block [units, 64], in the naive form of kExpandKeys
+  Buffer<float> values;    // pairs of keys [32, dims] of as many blocks
   Buffer<float> weights;   // absorbed: [kWeightRows, kv_lora_rank]
   Buffer<float>
       q;  // naive: the queries' units [max_rows, units]; absorbed: q~ of a head [kGroupRows, dims]
   Buffer<float> m, l,
       o;  // naive: state of the current segment [max_rows], [max_rows], [max_rows, v]
-  Buffer<float> m_all, l_all;  // naive: state of the segments before; its o is the result's memory
 };
 
 // One row of the absorbed form in the group being computed.
@@ -63,7 +64,11 @@ struct AttentionWorkspace::State {
   int64_t max_context = 0;
   int64_t max_partials = 0;
   std::vector<AttentionScratch> threads;
-  std::vector<int64_t> task_begin;  // naive: the first task of each job
+  // Naive: the segment's latents as the input of kv_b, its rope keys, and the state of the segments
+  // before, whose o is the result's memory.
+  LinearInput latents;         // [2048, kv_lora_rank]
+  Buffer<float> rope_keys;     // [2048, rope]
+  Buffer<float> m_all, l_all;  // [n_heads, max_rows]
   std::vector<AbsorbedRow> rows;
   std::vector<AbsorbedUnit> units;
   Buffer<float> q_absorbed;            // [kGroupRows, n_heads, units of kv_lora_rank + rope]

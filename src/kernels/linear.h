@@ -68,8 +68,9 @@ class LinearInput {
   // in parallel.
   void prepare(const Compute& compute, const float* x, int64_t ldx, int64_t m, int64_t k,
                InputFormat format);
-  // The same for rows [row_begin, row_end) of an input whose shape was set by begin(); for use
-  // inside a task. row_begin is a multiple of kRowStep, and so is row_end if it is not m.
+  // The same for rows [row_begin, row_end) of an input whose shape was set by begin(), x being row
+  // row_begin; for use inside a task. row_begin is a multiple of kRowStep, and so is row_end if it
+  // is not m.
   static constexpr int64_t kRowStep = 16;
   void begin(Isa isa, int64_t m, int64_t k, InputFormat format);
   void prepare_rows(const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
@@ -77,6 +78,7 @@ class LinearInput {
   int64_t rows() const { return m_; }
   int64_t k() const { return k_; }
   InputFormat format() const { return format_; }
+  int64_t bytes() const;  // of its memory
   // Value k of row m as the format rounds it, without its scale; not of INT8.
   float value(int64_t m, int64_t k) const;
   // The scale of each tile of a row; 1 in the formats without scales.

@@ -89,6 +89,10 @@ void LinearInput::begin(Isa isa, int64_t m, int64_t k, InputFormat format) {
   format_ = format;
 }
 
+int64_t LinearInput::bytes() const {
+  return values_.bytes() + scales_.bytes() + sums_.bytes() + tile_scales_.bytes();
+}
+
 bool LinearInput::tiled() const {
   if (linear_kernels(isa_).prepare_tiles == nullptr) return false;
   return format_ == InputFormat::kBf16 || format_ == InputFormat::kBf16ForFp8 ||
@@ -107,7 +111,7 @@ void LinearInput::prepare_rows(const float* x, int64_t ldx, int64_t row_begin, i
   if (tiled()) {
     for (int64_t m = row_begin; m < row_end; m += kRowStep) {
       PrepareTiles args;
-      args.x = x + m * ldx;
+      args.x = x + (m - row_begin) * ldx;
       args.ldx = ldx;
       args.n_rows = std::min(kRowStep, row_end - m);
       args.k = k_;
@@ -127,7 +131,7 @@ void LinearInput::prepare_rows(const float* x, int64_t ldx, int64_t row_begin, i
   }
   for (int64_t m = row_begin; m < row_end; ++m) {
     PrepareRow args;
-    args.x = x + m * ldx;
+    args.x = x + (m - row_begin) * ldx;
     args.k = k_;
     args.k_padded = round_up(k_, kLinearBlock);
     args.rounding = rounding_of(format_);
@@ -141,7 +145,7 @@ void LinearInput::prepare_int8_rows(const float* x, int64_t ldx, int64_t row_beg
                                     int64_t row_end) {
   for (int64_t m = row_begin; m < row_end; ++m) {
     PrepareInt8 args;
-    args.x = x + m * ldx;
+    args.x = x + (m - row_begin) * ldx;
     args.k = k_;
     args.k_padded = round_up(k_, kLinearBlock);
     args.tile = input_tile(format_);
@@ -158,7 +162,7 @@ void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, i
   // A task of 16K values takes several microseconds, more than handing it out.
   const int64_t rows = round_up(std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k)), kRowStep);
   compute.pool->parallel_for(ceil_div(m, rows), [&](int64_t task, int) {
-    prepare_rows(x, ldx, task * rows, std::min(m, (task + 1) * rows));
+    prepare_rows(x + task * rows * ldx, ldx, task * rows, std::min(m, (task + 1) * rows));
   });
 }
 
