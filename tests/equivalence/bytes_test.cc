@@ -12,12 +12,35 @@
 
 #include "engine/loaded_model.h"
 #include "engine/scorer.h"
+#include "model/convert_packed.h"
+#include "model/convert_shards.h"
 #include "tests/support/models.h"
+#include "tests/support/temp_folder.h"
 
 namespace fathom {
 namespace {
 
 using testing::reference_model_folder;
+
+// Made here of v3-fp8: routed experts INT4, everything else INT8.
+constexpr const char* kPacked = "v3-packed";
+
+std::string packed_folder() {
+  static const testing_support::TempFolder temp;
+  static const std::string folder = [] {
+    const auto files = ModelFiles::open_folder(reference_model_folder("v3-fp8"));
+    const auto config_json = files->open_small("config.json", kSmallFileBytesMax);
+    const auto config = parse_model_config(config_json->text(), "config.json");
+    auto checkpoint = std::make_shared<const Checkpoint>(*Checkpoint::open(*files));
+    const auto plan = plan_pack(*config, checkpoint, packed_formats(Dtype::kInt4, /*mix=*/true),
+                                kDefaultShardBytes);
+    EXPECT_TRUE(plan.ok());
+    const auto done = run_conversion(*plan, *files, temp / "packed", {.go_on = nullptr});
+    EXPECT_TRUE(done.ok()) << (done.ok() ? "" : done.error().message);
+    return temp / "packed";
+  }();
+  return folder;
+}
 
 struct Setting {
   std::string model;
@@ -40,6 +63,7 @@ std::vector<Setting> settings() {
       out.push_back({"v3-bf16", name, "full", "f32", attention});
       out.push_back({"v2-group", name, "full", "f32", attention});
       out.push_back({"v3-mtp", name, "bf16", "fp8", attention});
+      out.push_back({kPacked, name, "int8", "bf16", attention});
     }
   }
   return out;
@@ -55,17 +79,18 @@ std::string setting_name(const ::testing::TestParamInfo<Setting>& info) {
 
 std::unique_ptr<LoadedModel> open(const Setting& setting, int n_threads, int64_t prefill_rows,
                                   int64_t max_running = 1) {
-  auto model = load_model({.path = reference_model_folder(setting.model),
-                           .n_threads = n_threads,
-                           .isa = setting.isa,
-                           .activations = setting.activations,
-                           .kv_dtype = setting.kv_dtype,
-                           .attention = setting.attention,
-                           .context = 256,
-                           .max_memory = {},
-                           .max_running = max_running,
-                           .prefill_rows = prefill_rows,
-                           .needs_tokenizer = false});
+  auto model = load_model(
+      {.path = setting.model == kPacked ? packed_folder() : reference_model_folder(setting.model),
+       .n_threads = n_threads,
+       .isa = setting.isa,
+       .activations = setting.activations,
+       .kv_dtype = setting.kv_dtype,
+       .attention = setting.attention,
+       .context = 256,
+       .max_memory = {},
+       .max_running = max_running,
+       .prefill_rows = prefill_rows,
+       .needs_tokenizer = false});
   EXPECT_TRUE(model.ok()) << model.error().message;
   return std::move(model).value();
 }
