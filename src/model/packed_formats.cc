@@ -43,6 +43,7 @@ PackedFormats packed_formats(Dtype dtype, bool mix) {
   PackedFormats out;
   if (!mix) {
     out.formats.fill(dtype);
+    out.of(WeightKind::kHead) = Dtype::kInt8;
   } else if (dtype == Dtype::kInt4) {
     out.formats.fill(Dtype::kInt8);
   }

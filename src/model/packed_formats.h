@@ -40,8 +40,9 @@ struct PackedFormats {
   friend bool operator==(const PackedFormats&, const PackedFormats&) = default;
 };
 
-// The rule. dtype: kInt8 or kInt4. mix: routed experts in dtype, everything else one step wider
-// (INT4: INT8; INT8: as it is).
+// The rule. dtype: kInt8 or kInt4, of all kinds, but the head is never below INT8 (docs/
+// quantization.md: two thirds of what INT4 costs would be the head's). mix: routed experts in
+// dtype, everything else one step wider (INT4: INT8; INT8: as it is).
 PackedFormats packed_formats(Dtype dtype, bool mix);
 
 // The value of quantization_config.

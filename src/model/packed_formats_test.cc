@@ -34,6 +34,24 @@ TEST(PackedFormats, KindsFollowFromNames) {
   for (const auto& [name, kind] : cases) EXPECT_EQ(weight_kind(name), kind) << name;
 }
 
+TEST(PackedFormats, TheRuleKeepsWiderWhatItShould) {
+  using enum WeightKind;
+  const PackedFormats int8 = packed_formats(Dtype::kInt8, false);
+  const PackedFormats int4 = packed_formats(Dtype::kInt4, false);
+  const PackedFormats int8_mix = packed_formats(Dtype::kInt8, true);
+  const PackedFormats int4_mix = packed_formats(Dtype::kInt4, true);
+  for (const WeightKind kind : {kAttention, kDenseMlp, kSharedExperts}) {
+    EXPECT_EQ(int8.of(kind), Dtype::kInt8);
+    EXPECT_EQ(int4.of(kind), Dtype::kInt4);
+    EXPECT_EQ(int8_mix.of(kind), std::nullopt);
+    EXPECT_EQ(int4_mix.of(kind), Dtype::kInt8);
+  }
+  EXPECT_EQ(int8.of(kHead), Dtype::kInt8);
+  EXPECT_EQ(int4.of(kHead), Dtype::kInt8);
+  EXPECT_EQ(int8_mix.of(kHead), std::nullopt);
+  EXPECT_EQ(int4_mix.of(kHead), Dtype::kInt8);
+}
+
 TEST(PackedFormats, SurviveConfigJson) {
   for (const Dtype dtype : {Dtype::kInt8, Dtype::kInt4}) {
     for (const bool mix : {false, true}) {
