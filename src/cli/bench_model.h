@@ -28,7 +28,7 @@ struct BenchModelOptions {
   CommonOptions common;
   RandomModelOptions random;
   uint64_t seed = 1;
-  int64_t prefill_rows = 512;
+  int64_t prefill_rows = kPrefillRows;
   int64_t meter_bytes = 0;  // memory that the meter of the machine's limits holds
 };
 

@@ -39,9 +39,9 @@ struct BenchTest {
 };
 
 struct BenchOptions {
-  int64_t repeat = 5;          // runs of a test; its result is their median
-  double seconds = 0.3;        // of each of the machine's limits, and of a run at least
-  int64_t prefill_rows = 512;  // tokens of a prompt in one pass
+  int64_t repeat = 5;                   // runs of a test; its result is their median
+  double seconds = 0.3;                 // of each of the machine's limits, and of a run at least
+  int64_t prefill_rows = kPrefillRows;  // tokens of a prompt in one pass
   AttentionForm attention = AttentionForm::kAuto;
   uint64_t seed = 1;             // of tokens and latents
   std::function<void()> on_run;  // called after each run

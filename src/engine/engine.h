@@ -25,12 +25,17 @@ enum class AttentionForm : uint8_t { kAuto, kNaive, kAbsorbed };
 // kAuto: the prompt's positions naive, generated ones absorbed.
 bool is_absorbed(AttentionForm form, bool generated);
 
+// Rows of prompts in one pass: as many as make reading the weights cheap beside multiplying them
+// (an expert of 256 with 8 chosen sees a thirty-second of the rows), and earlier keys expanded
+// rarely.
+inline constexpr int64_t kPrefillRows = 2048;
+
 struct EngineOptions {
   AttentionForm attention = AttentionForm::kAuto;
-  int64_t context = 0;                 // positions of a sequence, prompt and answer together
-  int64_t max_running = 1;             // requests in one batch
-  int64_t prefill_rows = 512;          // rows of prompts in one step
-  std::vector<int32_t> eos_token_ids;  // the model's end tokens
+  int64_t context = 0;                  // positions of a sequence, prompt and answer together
+  int64_t max_running = 1;              // requests in one batch
+  int64_t prefill_rows = kPrefillRows;  // rows of prompts in one step
+  std::vector<int32_t> eos_token_ids;   // the model's end tokens
 };
 
 class Engine {

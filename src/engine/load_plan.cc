@@ -18,6 +18,10 @@ constexpr int64_t kDefaultFullContexts = 4;
 // must be had is.
 constexpr int64_t kScratchShare = 3;
 constexpr int64_t kShortPass = 64;
+// Without a limit: passes longer than kUsualPass only where scratch is less than this share of the
+// weights.
+constexpr int64_t kUsualPass = 512;
+constexpr int64_t kScratchOfWeights = 4;
 constexpr int64_t kShortestPass = 8;
 // Caches of more than one context take at most this share of what experts and they have.
 constexpr int64_t kCacheShare = 8;
@@ -37,7 +41,16 @@ class Planner {
   Result<LoadPlan> run() {
     LoadPlan plan = with_rows(options_.prefill_rows);
     plan.kv_bytes = wanted_;
-    if (!options_.max_memory && !options_.expert_slots) return plan;
+    if (!options_.max_memory && !options_.expert_slots) {
+      // Long passes are worth scratch that is small beside the weights.
+      const int64_t all = weights_.checkpoint->total_bytes();
+      for (int64_t rows = options_.prefill_rows / 2;
+           rows >= kUsualPass && scratch(plan) > all / kScratchOfWeights; rows /= 2) {
+        plan = with_rows(rows);
+        plan.kv_bytes = wanted_;
+      }
+      return plan;
+    }
     const StreamNeeds needs = stream_needs(config_, weights_);
     if (options_.expert_slots && needs.possible) {
       plan.streams = true;

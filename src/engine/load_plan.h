@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "engine/engine.h"
 #include "engine/streamed_weights.h"
 #include "kernels/attention.h"
 #include "model/config.h"
@@ -18,7 +19,7 @@ struct LoadPlanOptions {
   std::optional<int64_t> expert_slots;  // stream with so many, whatever max_memory says
   int64_t context = 0;
   int64_t max_running = 1;
-  int64_t prefill_rows = 512;
+  int64_t prefill_rows = kPrefillRows;
   KvDtype kv_dtype = KvDtype::kBf16;
 };
 

@@ -28,9 +28,9 @@ struct LoadModelOptions {
   std::optional<int64_t> max_memory;  // bytes of the process; what does not fit is streamed
   // Stream with so many experts in memory, whatever max_memory says.
   std::optional<int64_t> expert_slots = {};
-  int64_t max_running = 1;      // sequences at once
-  int64_t prefill_rows = 512;   // rows of prompts in one pass; fewer if memory is short
-  bool needs_tokenizer = true;  // else one is loaded if it is there
+  int64_t max_running = 1;              // sequences at once
+  int64_t prefill_rows = kPrefillRows;  // rows of prompts in one pass; fewer if memory is short
+  bool needs_tokenizer = true;          // else one is loaded if it is there
 };
 
 struct LoadedModel {
@@ -47,7 +47,7 @@ struct LoadedModel {
   KvDtype kv_dtype = KvDtype::kBf16;
   int64_t context = 0;
   int64_t max_running = 1;
-  int64_t prefill_rows = 512;
+  int64_t prefill_rows = 0;
   std::unique_ptr<Pool> pool;
   std::unique_ptr<StreamedWeights> streamed;  // null: all weights are in memory or mapped
   std::unique_ptr<Transformer> transformer;

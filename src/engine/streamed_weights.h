@@ -33,8 +33,8 @@ int64_t memory_margin(int64_t limit);
 std::string readable_bytes(int64_t bytes);
 
 struct StreamBudget {
-  int64_t limit = 0;               // of the whole process
-  int64_t later = 0;               // what it will take beyond what it holds now and the weights
+  int64_t limit = 0;  // of the whole process
+  int64_t later = 0;  // what it will take beyond what it holds now and the weights
   std::optional<int64_t> n_slots = {};  // instead of what fits
 };
 
