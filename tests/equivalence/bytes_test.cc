@@ -8,6 +8,8 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "engine/loaded_model.h"
@@ -209,6 +211,47 @@ TEST_P(Bytes, AKeptCacheIsInvisible) {
   EXPECT_EQ(engine->counters().prompt_tokens, 110);  // 70, and the 40 that are new
   EXPECT_EQ(fresh.tokens, continued.tokens);
   EXPECT_TRUE(same_bytes(fresh.logprobs, continued.logprobs));
+}
+
+// 200 random prompts, as many at once as max_running allows, in the order in which room is found.
+std::vector<Generated> random_prompts(const Setting& setting, int n_threads, int64_t chunk,
+                                      int64_t max_running) {
+  constexpr size_t kPrompts = 200;
+  const auto model = open(setting, n_threads, chunk, max_running);
+  const auto engine = model->make_engine();
+  std::vector<Generated> out(kPrompts);
+  for (size_t i = 0; i < kPrompts; ++i) {
+    const auto seed = static_cast<uint32_t>(1000 + i);
+    const int64_t n_prompt = 1 + some_ids(1, seed)[0] % 90, n_tokens = 1 + some_ids(2, seed)[1] % 7;
+    EXPECT_TRUE(engine->submit(request(n_prompt, seed, n_tokens), out[i]).ok());
+    if (max_running == 1) {
+      while (!engine->idle()) engine->step();
+    }
+  }
+  while (!engine->idle()) engine->step();
+  return out;
+}
+
+TEST(RandomPrompts, OneSetOfBytes) {
+  for (const Isa isa : available_isas()) {
+    if (isa == Isa::kRef) continue;  // too slow for 2,000 prompts; the tests above have it
+    for (const auto& [name, activations] :
+         std::vector<std::pair<std::string, std::string>>{{"v3-fp8", "fp8"}, {kPacked, "int8"}}) {
+      const Setting setting = {name, std::string(isa_name(isa)), activations, "bf16", "auto"};
+      const auto alone = random_prompts(setting, 1, 512, 1);
+      for (const auto& [n_threads, chunk, max_running] :
+           std::vector<std::tuple<int, int64_t, int64_t>>{
+               {2, 512, 16}, {1, 1, 2}, {2, 3, 4}, {1, 50, 7}, {2, 128, 11}}) {
+        const auto batched = random_prompts(setting, n_threads, chunk, max_running);
+        for (size_t i = 0; i < alone.size(); ++i) {
+          ASSERT_TRUE(same_bytes(alone[i].tokens, batched[i].tokens) &&
+                      same_bytes(alone[i].logprobs, batched[i].logprobs))
+              << setting.isa << " " << name << " prompt " << i << ": " << n_threads
+              << " threads, chunks of " << chunk << ", batches of " << max_running;
+        }
+      }
+    }
+  }
 }
 
 TEST(Forms, NaiveAndAbsorbedAgreeInF32) {
