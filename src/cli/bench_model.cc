@@ -12,9 +12,9 @@
 #include "io/files.h"
 #include "io/printable.h"
 #include "model/config_slice.h"
+#include "model/open_model.h"
 #include "model/parameters.h"
 #include "model/random_weights.h"
-#include "model/weights_check.h"
 
 namespace fathom::cli {
 
@@ -31,6 +31,7 @@ struct Source {
   std::string config_json;  // of random weights
   std::optional<ModelFiles> files;
   ModelConfig config;
+  std::shared_ptr<const Checkpoint> checkpoint;  // of files
 };
 
 Result<Source> open_random(const RandomModelOptions& random) {
@@ -55,15 +56,12 @@ Result<Source> open_random(const RandomModelOptions& random) {
 }
 
 Result<Source> open_files(const std::string& path) {
+  FATHOM_TRY(OpenedModel opened, open_model(path));
   Source source;
-  if (path.empty()) {
-    FATHOM_TRY(source.files, ModelFiles::embedded());
-  } else {
-    FATHOM_TRY(source.files, ModelFiles::open_folder(path));
-  }
-  FATHOM_TRY(const FileBytes config, source.files->open_small("config.json", kSmallFileBytesMax));
-  FATHOM_TRY(source.config,
-             parse_model_config(config.text(), source.files->path_of("config.json")));
+  source.files = std::move(opened.files);
+  source.config = std::move(opened.config);
+  for (const std::string& note : opened.notes) log_message(LogLevel::kWarning, note);
+  source.checkpoint = std::move(opened.checkpoint);
   return source;
 }
 
@@ -204,8 +202,7 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
     FATHOM_TRY(checkpoint, make_random(source, options, *compute.pool, facts));
     begin = Clock::now();
   } else {
-    FATHOM_TRY(checkpoint, Checkpoint::open(*source.files));
-    FATHOM_RETURN_IF_ERROR(name_packed_types(facts.config, *checkpoint));
+    checkpoint = *source.checkpoint;
   }
   facts.weight_bytes = checkpoint->total_bytes();
   FATHOM_TRY(model->weights,

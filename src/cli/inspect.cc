@@ -14,6 +14,7 @@
 #include "io/files.h"
 #include "io/model_files.h"
 #include "io/printable.h"
+#include "model/open_model.h"
 #include "model/weights_check.h"
 
 namespace fathom::cli {
@@ -58,14 +59,15 @@ Result<std::string> verify_files(const ModelFiles& files, const Checkpoint& chec
                  " others have a known checksum, and it is right");
 }
 
-Result<Inspection> inspect_files(const ModelFiles& files, bool verify) {
+Result<Inspection> inspect_files(const std::string& path, bool verify) {
+  FATHOM_TRY(OpenedModel opened, open_model(path));
+  const ModelFiles& files = opened.files;
+  const Checkpoint& checkpoint = *opened.checkpoint;
   Inspection out;
   out.source = files.describe();
   out.from_files = true;
-  FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
-  FATHOM_TRY(out.config, parse_model_config(config.text(), files.path_of("config.json")));
-  FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(files));
-  FATHOM_RETURN_IF_ERROR(name_packed_types(out.config, checkpoint));
+  out.config = std::move(opened.config);
+  for (const std::string& note : opened.notes) log(LogLevel::kWarning, note);
   FATHOM_TRY(const CheckedTensors checked,
              check_tensors(out.config, checkpoint, {.verify_weights = verify}));
   for (const std::string& note : checked.notes) log(LogLevel::kWarning, note);
@@ -82,22 +84,9 @@ Result<Inspection> inspect_files(const ModelFiles& files, bool verify) {
 }
 
 Result<Inspection> inspect(const std::string& path, bool verify) {
-  if (path.empty()) {
-    FATHOM_TRY(const ModelFiles files, ModelFiles::embedded());
-    return inspect_files(files, verify);
-  }
-  if (is_directory(path)) {
-    FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(path));
-    return inspect_files(files, verify);
-  }
+  if (path.empty() || is_directory(path) || is_gguf_path(path)) return inspect_files(path, verify);
   if (verify) {
     return usage_error("--verify reads the files of a model; ", printable(path), " is no folder");
-  }
-  if (path.ends_with(".gguf")) {
-    return unsupported_error(
-        printable(path),
-        " is a GGUF file, which this version does not read; name a folder with "
-        "config.json and *.safetensors");
   }
   if (path.ends_with(".safetensors")) {
     return invalid_error(printable(path),
@@ -119,7 +108,8 @@ Status run_inspect(const InspectOptions& options) {
 
 void add_inspect(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<InspectOptions>();
-  app.add_option("PATH", options->path, "A config.json, or a folder of weights as published")
+  app.add_option("PATH", options->path,
+                 "A config.json, a folder of weights as published, or a .gguf file")
       ->default_str("the embedded model");
   app.add_flag("--tensors", options->tensors, "List every tensor: name, type, shape, bytes, file")
       ->group("Output");

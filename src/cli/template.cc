@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "io/model_files.h"
+#include "model/open_model.h"
 #include "tokenizer/chat_template.h"
 
 namespace fathom::cli {
@@ -42,8 +43,7 @@ std::string special_token(const Json& config, std::string_view name) {
 }
 
 Status read_model(const std::string& path, Sources& sources) {
-  FATHOM_TRY(const ModelFiles files,
-             path.empty() ? ModelFiles::embedded() : ModelFiles::open_folder(path));
+  FATHOM_TRY(const ModelFiles files, open_model_files(path));
   if (files.exists("tokenizer_config.json")) {
     FATHOM_TRY(const FileBytes bytes, files.open_small("tokenizer_config.json", kConfigBytesMax));
     sources.tokenizer_config = bytes.text();

@@ -15,6 +15,7 @@
 #include "io/files.h"
 #include "io/model_files.h"
 #include "io/printable.h"
+#include "model/open_model.h"
 #include "tokenizer/load_tokenizer.h"
 
 namespace fathom::cli {
@@ -50,8 +51,7 @@ struct Source {
 };
 
 Result<Source> open_source(const std::string& model) {
-  FATHOM_TRY(const ModelFiles files,
-             model.empty() ? ModelFiles::embedded() : ModelFiles::open_folder(model));
+  FATHOM_TRY(const ModelFiles files, open_model_files(model));
   FATHOM_TRY(Tokenizer tokenizer, load_tokenizer(files));
   FATHOM_TRY(const int64_t limit, id_limit(files, tokenizer));
   return Source{std::move(tokenizer), limit};

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "engine/load_plan.h"
-#include "model/weights_check.h"
+#include "model/open_model.h"
 #include "tokenizer/load_tokenizer.h"
 
 namespace fathom {
@@ -12,15 +12,6 @@ namespace fathom {
 namespace {
 
 constexpr int64_t kConfigBytesMax = int64_t{16} << 20;
-
-Result<ModelFiles> open_files(const std::string& path) {
-  if (path.empty()) return ModelFiles::embedded();
-  if (path.ends_with(".gguf")) {
-    return unsupported_error(
-        path, ": GGUF files are not read; give a folder with config.json and *.safetensors");
-  }
-  return ModelFiles::open_folder(path);
-}
 
 Status load_generation_config(LoadedModel& model) {
   if (model.files.exists("generation_config.json")) {
@@ -108,16 +99,13 @@ std::unique_ptr<Engine> LoadedModel::make_engine() {
 
 Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options) {
   FATHOM_TRY(const Isa isa, select_isa(options.isa));
-  FATHOM_TRY(ModelFiles files, open_files(options.path));
-  FATHOM_TRY(const FileBytes config_file, files.open_small("config.json", kConfigBytesMax));
-  auto model = std::make_unique<LoadedModel>(std::move(files));
-  FATHOM_TRY(model->config,
-             parse_model_config(config_file.text(), model->files.path_of("config.json")));
-  FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(model->files));
-  FATHOM_RETURN_IF_ERROR(name_packed_types(model->config, checkpoint));
-  FATHOM_TRY(model->weights,
-             load_weights(model->config, std::make_shared<const Checkpoint>(std::move(checkpoint)),
-                          {.release_pages = options.max_memory.has_value()}));
+  FATHOM_TRY(OpenedModel opened, open_model(options.path));
+  auto model = std::make_unique<LoadedModel>(std::move(opened.files));
+  model->config = std::move(opened.config);
+  FATHOM_TRY(model->weights, load_weights(model->config, std::move(opened.checkpoint),
+                                          {.release_pages = options.max_memory.has_value()}));
+  model->weights.notes.insert(model->weights.notes.begin(), opened.notes.begin(),
+                              opened.notes.end());
   FATHOM_RETURN_IF_ERROR(load_model_tokenizer(*model, options.needs_tokenizer));
   FATHOM_RETURN_IF_ERROR(load_generation_config(*model));
 

@@ -159,6 +159,17 @@ void Checkpoint::set_type(size_t index, Dtype dtype, std::vector<int64_t> shape)
                dtype_name(dtype), " ", tensor.bytes());
 }
 
+Result<Checkpoint> Checkpoint::from_shards(const std::string& name, std::vector<Shard> shards,
+                                           std::vector<CheckpointTensor> tensors) {
+  Checkpoint checkpoint(ModelFiles::in_memory(name));
+  checkpoint.shards_ = std::move(shards);
+  checkpoint.tensors_ = std::move(tensors);
+  for (const CheckpointTensor& entry : checkpoint.tensors_)
+    checkpoint.total_bytes_ += entry.tensor.bytes();
+  FATHOM_RETURN_IF_ERROR(checkpoint.finish());
+  return checkpoint;
+}
+
 Status Checkpoint::open_shard(const std::string& name) {
   FATHOM_TRY(FileBytes bytes, files_.open(name));
   FATHOM_TRY(SafetensorsFile file, parse_safetensors(bytes.bytes(), files_.path_of(name)));
@@ -210,7 +221,8 @@ void Checkpoint::release_pages() const {
 std::string Checkpoint::file_of(std::string_view name) const {
   const CheckpointTensor* entry = find_entry(name);
   FATHOM_CHECK(entry != nullptr, "no tensor ", name);
-  return files_.path_of(shards_[entry->shard].name);
+  const std::string& shard = shards_[entry->shard].name;
+  return files_.is_in_memory() ? printable(shard) : files_.path_of(shard);
 }
 
 }  // namespace fathom

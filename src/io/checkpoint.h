@@ -40,6 +40,11 @@ class Checkpoint {
   static Checkpoint from_tensors(const std::string& name, std::vector<NamedTensor> tensors,
                                  std::shared_ptr<const void> owner);
 
+  // Of files of another kind that are open already: shards named by their paths, tensors pointing
+  // into them. name is for messages. Errors: two tensors of one name.
+  static Result<Checkpoint> from_shards(const std::string& name, std::vector<Shard> shards,
+                                        std::vector<CheckpointTensor> tensors);
+
   // Null if there is none of that name. Points into the checkpoint: valid while it, or a copy of
   // it, lives.
   const Tensor* find(std::string_view name) const;

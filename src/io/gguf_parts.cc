@@ -93,7 +93,7 @@ class Opener {
     for (NamedTensor& named : file.tensors)
       parts_.tensors.push_back(
           {std::move(named.name), std::move(named.tensor), parts_.shards.size()});
-    parts_.shards.push_back({path, FileBytes(owner->bytes(), owner), {}});
+    parts_.shards.push_back({path, FileBytes(std::move(owner)), {}});
     return file;
   }
 

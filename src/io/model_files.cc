@@ -62,8 +62,19 @@ ModelFiles ModelFiles::in_memory(std::string name) {
   return files;
 }
 
+ModelFiles ModelFiles::of_gguf(std::string name,
+                               std::map<std::string, std::string, std::less<>> texts,
+                               std::shared_ptr<const GgufMetadata> metadata) {
+  ModelFiles files = in_memory(std::move(name));
+  files.texts_ =
+      std::make_shared<const std::map<std::string, std::string, std::less<>>>(std::move(texts));
+  files.gguf_ = std::move(metadata);
+  return files;
+}
+
 bool ModelFiles::exists(std::string_view name) const {
-  if (!is_plain_name(name) || !memory_name_.empty()) return false;
+  if (!is_plain_name(name)) return false;
+  if (is_in_memory()) return texts_ != nullptr && texts_->find(name) != texts_->end();
   return is_embedded() ? find_embedded(name) != nullptr : path_exists(join_path(folder_, name));
 }
 
@@ -71,7 +82,11 @@ Result<FileBytes> ModelFiles::open(std::string_view name) const {
   if (!is_plain_name(name)) {
     return invalid_error("\"", printable(name), "\" is no name of a file in ", describe());
   }
-  if (!memory_name_.empty()) return invalid_error(describe(), " have no file ", printable(name));
+  if (is_in_memory()) {
+    if (!exists(name)) return invalid_error(describe(), " has no file ", printable(name));
+    const std::string& text = texts_->find(name)->second;
+    return FileBytes(std::as_bytes(std::span(text)), texts_);
+  }
   if (is_embedded()) {
     const EmbeddedFile* file = find_embedded(name);
     if (file == nullptr) return invalid_error("the embedded model has no file ", printable(name));

@@ -6,13 +6,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "io/gguf.h"
 #include "io/mapped_file.h"
 
 namespace fathom {
@@ -38,6 +42,11 @@ class FileBytes {
   std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
+  // These bytes, and every copy made from now on, keep that alive too.
+  void also_keep(std::shared_ptr<const void> memory) {
+    using Both = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+    owner_ = std::make_shared<const Both>(std::move(owner_), std::move(memory));
+  }
   // The file that the bytes are; null if they are no file's.
   const MappedFile* mapped() const { return mapped_; }
 
@@ -54,11 +63,18 @@ class ModelFiles {
   static bool has_embedded();
   // The program's own model; an error that says so if it was built without one.
   static Result<ModelFiles> embedded();
-  // No files at all: what stands for them where a model was made in memory. name is for messages:
+  // No files on disk: what stands for them where a model was made in memory. name is for messages:
   // "random weights of v3.json".
   static ModelFiles in_memory(std::string name);
+  // A GGUF file: name is its path, texts what its metadata say in the form of a folder's small
+  // files.
+  static ModelFiles of_gguf(std::string name, std::map<std::string, std::string, std::less<>> texts,
+                            std::shared_ptr<const GgufMetadata> metadata);
 
   bool is_embedded() const { return folder_.empty() && memory_name_.empty(); }
+  bool is_in_memory() const { return !memory_name_.empty(); }
+  // Null if this is no GGUF file.
+  const std::shared_ptr<const GgufMetadata>& gguf_metadata() const { return gguf_; }
   bool exists(std::string_view name) const;
   Result<FileBytes> open(std::string_view name) const;
   // The same, refused beyond bytes_max: for files that are read whole.
@@ -76,6 +92,8 @@ class ModelFiles {
   explicit ModelFiles(std::string folder) : folder_(std::move(folder)) {}
   std::string folder_;
   std::string memory_name_;
+  std::shared_ptr<const std::map<std::string, std::string, std::less<>>> texts_;  // in memory
+  std::shared_ptr<const GgufMetadata> gguf_;
 };
 
 }  // namespace fathom

@@ -30,6 +30,22 @@ float value_at(const Tensor& tensor, int64_t i) {
   }
 }
 
+void write_floats(const float* values, int64_t n, Dtype dtype, void* out) {
+  switch (dtype) {
+    case Dtype::kF32:
+      std::copy_n(values, n, static_cast<float*>(out));
+      return;
+    case Dtype::kF16:
+      std::transform(values, values + n, static_cast<F16*>(out), f32_to_f16);
+      return;
+    case Dtype::kBF16:
+      std::transform(values, values + n, static_cast<Bf16*>(out), f32_to_bf16);
+      return;
+    default:
+      FATHOM_CHECK(false, dtype_name(dtype), " is no floating-point dtype");
+  }
+}
+
 int64_t find_e4m3_nan(const uint8_t* codes, int64_t n) {
   constexpr int64_t kBlock = 4096;
   constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7f, kOnes = 0x0101010101010101,

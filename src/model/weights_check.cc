@@ -10,6 +10,7 @@
 #include "base/math.h"
 #include "io/printable.h"
 #include "model/tensor_values.h"
+#include "tensor/gguf_blocks.h"
 #include "tensor/packed.h"
 
 namespace fathom {
@@ -28,6 +29,7 @@ class Checker {
       FATHOM_RETURN_IF_ERROR(check(expected));
     }
     FATHOM_RETURN_IF_ERROR(check_nothing_besides());
+    FATHOM_RETURN_IF_ERROR(check_same_inputs(out.n_mtp));
     FATHOM_RETURN_IF_ERROR(check_copies(out.n_mtp));
     return out;
   }
@@ -91,6 +93,8 @@ class Checker {
     const bool kept_fp8 = config_.packed_formats && tensor->dtype == Dtype::kF8E4M3;
     if (expected.quantised && (config_.quantization_config || kept_fp8))
       return check_fp8(name, *tensor);
+    if (is_gguf_block_type(tensor->dtype) && takes_blocks(expected))
+      return check_blocks(name, *tensor);
     if (!is_float_dtype(tensor->dtype)) {
       if (tensor->dtype == Dtype::kF8E4M3) {
         return invalid_error(
@@ -103,6 +107,57 @@ class Checker {
                            ", expected BF16, F16 or F32");
     }
     return expected.shape.size() == 1 ? check_finite(name, *tensor) : Status();
+  }
+
+  // Matrices of a GGUF file, but for the router's, which decides on small differences.
+  static bool takes_blocks(const ExpectedTensor& expected) {
+    return expected.shape.size() == 2 && !expected.name.ends_with("mlp.gate.weight");
+  }
+  Status check_blocks(const std::string& name, const Tensor& tensor) const {
+    if (!verify_) return {};
+    const int64_t bytes = dtype_block(tensor.dtype).bytes;
+    const int64_t n_blocks = tensor.bytes() / bytes;
+    for (int64_t i = 0; i < n_blocks; ++i) {
+      if (is_finite_gguf_block(tensor.dtype, tensor.as<std::byte>() + i * bytes)) continue;
+      return invalid_error(where(name), ": a scale of block ", i, " of ", n_blocks,
+                           " is not a finite number; the file is damaged");
+    }
+    return {};
+  }
+
+  // Matrices that one call multiplies must take the same input: gate_proj and up_proj, and those of
+  // all experts of a layer.
+  Status check_same_inputs(int64_t n_mtp) const {
+    for (int64_t layer_idx = 0; layer_idx < config_.num_hidden_layers + n_mtp; ++layer_idx) {
+      const std::string prefix = layer_prefix(layer_idx) + "mlp.";
+      if (!config_.is_moe_layer(layer_idx)) {
+        FATHOM_RETURN_IF_ERROR(check_same_input(prefix + "gate_proj", prefix + "up_proj"));
+        continue;
+      }
+      const std::string first = prefix + "experts.0.";
+      for (int64_t expert = 0; expert < config_.n_routed_experts; ++expert) {
+        const std::string one = str_cat(prefix, "experts.", expert, ".");
+        FATHOM_RETURN_IF_ERROR(check_same_input(first + "gate_proj", one + "gate_proj"));
+        FATHOM_RETURN_IF_ERROR(check_same_input(first + "gate_proj", one + "up_proj"));
+        FATHOM_RETURN_IF_ERROR(check_same_input(first + "down_proj", one + "down_proj"));
+      }
+      if (config_.n_shared_experts == 0) continue;
+      const std::string shared = prefix + "shared_experts.";
+      FATHOM_RETURN_IF_ERROR(check_same_input(shared + "gate_proj", shared + "up_proj"));
+    }
+    return {};
+  }
+  Status check_same_input(const std::string& a, const std::string& b) const {
+    const Dtype x = checkpoint_.find(a + ".weight")->dtype;
+    const Dtype y = checkpoint_.find(b + ".weight")->dtype;
+    bool same = true;
+    for (const Activations mode : {Activations::kBf16, Activations::kFp8, Activations::kInt8})
+      same = same && input_format(mode, x) == input_format(mode, y);
+    if (same) return {};
+    return unsupported_error(where(b + ".weight"), " is ", dtype_name(y), ", ", a, ".weight ",
+                             dtype_name(x),
+                             "; types of one layer that take different inputs are "
+                             "not supported");
   }
 
   // Norms and router biases: few, and every token meets them.

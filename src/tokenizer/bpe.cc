@@ -58,6 +58,22 @@ void Bpe::encode(std::string_view piece, Scratch& scratch, std::vector<int32_t>&
   }
 }
 
+std::vector<Bpe::Merge> Bpe::merges() const {
+  std::vector<std::pair<uint32_t, Merge>> ranked;
+  for (const Slot& slot : slots_) {
+    if (slot.rank == kNoRank) continue;
+    ranked.push_back({slot.rank,
+                      {static_cast<int32_t>(slot.pair >> 32),
+                       static_cast<int32_t>(slot.pair & 0xffffffffu), slot.merged}});
+  }
+  std::sort(ranked.begin(), ranked.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Merge> out;
+  out.reserve(ranked.size());
+  for (const auto& [rank, merge] : ranked) out.push_back(merge);
+  return out;
+}
+
 void Bpe::encode_short(std::string_view piece, std::vector<int32_t>& ids) const {
   std::array<int32_t, kShortBytes> symbols;
   std::array<uint32_t, kShortBytes> ranks;  // of the pair that begins here

@@ -29,6 +29,9 @@ class Bpe {
   // right's. Errors: the same pair twice, too many merges.
   static Result<Bpe> create(const Vocabulary& vocabulary, const std::vector<Merge>& merges);
 
+  // All of them by rank, as create() took them.
+  std::vector<Merge> merges() const;
+
   // Appends the ids of the piece. Thread-safe with one scratch per thread.
   void encode(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const;
 

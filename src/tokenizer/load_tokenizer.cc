@@ -9,10 +9,20 @@ constexpr std::string_view kTokenizerConfig = "tokenizer_config.json";
 }  // namespace
 
 bool has_tokenizer(const ModelFiles& files) {
+  if (files.gguf_metadata() != nullptr) {
+    // Files without a vocabulary say "none".
+    const GgufValue* model = find_gguf_value(*files.gguf_metadata(), "tokenizer.ggml.model");
+    return model != nullptr && model->string() != "none" && model->string() != "no_vocab";
+  }
   return files.exists(kTokenizerJson) || files.exists(kTiktokenModel);
 }
 
 Result<Tokenizer> load_tokenizer(const ModelFiles& files) {
+  if (files.gguf_metadata() != nullptr) {
+    if (has_tokenizer(files)) return Tokenizer::from_gguf(*files.gguf_metadata(), files.describe());
+    return invalid_error(files.describe(),
+                         " holds no tokenizer; give ids in place of text, or another file");
+  }
   if (!has_tokenizer(files)) {
     return invalid_error(files.describe(), " has neither ", kTokenizerJson, " nor ", kTiktokenModel,
                          "; add the tokenizer of the checkpoint, or give ids in place of text");

@@ -1,5 +1,5 @@
 // The tokenizer of a model's files: tokenizer.json, or tiktoken.model where that is all there is,
-// with tokenizer_config.json beside it.
+// with tokenizer_config.json beside it; of a GGUF file what its metadata say.
 #pragma once
 
 #include "base/result.h"

@@ -185,6 +185,9 @@ Result<PreTokenizer> PreTokenizer::create(const std::vector<Wish>& wishes) {
                                const std::string* text = std::get_if<std::string>(&wish);
                                return text != nullptr && *text == pattern;
                              });
+  for (const Known& set : known()) {
+    if (set.wishes == wishes) result.gguf_name_ = set.gguf_name;
+  }
   if (result.is_v3_) return result;
   for (const Wish& wish : wishes) {
     FATHOM_TRY(Step step, compile(wish));

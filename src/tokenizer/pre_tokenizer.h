@@ -22,6 +22,11 @@ class PreTokenizer {
   // Split steps with these patterns, behavior Isolated.
   static Result<PreTokenizer> from_patterns(std::span<const std::string> patterns);
 
+  // By the name that GGUF files have for it (tokenizer.ggml.pre). The error lists what is known.
+  static Result<PreTokenizer> from_gguf_name(std::string_view name);
+  // The name of these steps, "" if they have none.
+  const std::string& gguf_name() const { return gguf_name_; }
+
   // Appends the pieces, none empty; joined they are the text. A byte that is not UTF-8 belongs to
   // no class of characters, and to no match of the regex library.
   void split(std::string_view text, std::vector<std::string_view>& pieces) const;
@@ -30,6 +35,7 @@ class PreTokenizer {
  private:
   struct Digits {  // each number a piece of its own, or each run of them
     bool individual;
+    friend bool operator==(const Digits&, const Digits&) = default;
   };
   struct TrailingSpace {
   };  // the pattern \s+$, which by regex takes quadratic time in a long run of blanks
@@ -41,6 +47,11 @@ class PreTokenizer {
   // As asked for, before anything is compiled: a pattern, or digits.
   using Wish = std::variant<std::string, Digits>;
 
+  struct Known {
+    std::string_view gguf_name;
+    std::vector<Wish> wishes;
+  };
+  static const std::vector<Known>& known();
   static Status read_json(const Json& json, int depth, std::vector<Wish>& wishes,
                           bool& has_byte_level);
   static Status read_split(const Json& json, std::vector<Wish>& wishes);
@@ -52,6 +63,10 @@ class PreTokenizer {
 
   std::vector<Step> steps_;  // empty if is_v3_
   bool is_v3_ = false;
+  std::string gguf_name_;
 };
+
+// The pattern of Kimi-K2 and Moonlight, as a fact from their class TikTokenTokenizer.
+extern const std::string_view kKimiPattern;
 
 }  // namespace fathom

@@ -8,17 +8,10 @@
 namespace fathom {
 namespace {
 
-// What class TikTokenTokenizer of Moonlight and Kimi-K2 has in its code, as facts.
 // Longer pieces would make the search for all ways to make them slow (Kimi's longest has 128
 // bytes).
 constexpr size_t kPieceBytesMax = 512;
 constexpr int32_t kReservedTokens = 256;
-constexpr int64_t kRunCharsMax = 25'000;
-constexpr const char* kKimiPattern =
-    R"([\p{Han}]+)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 int sextet(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -99,8 +92,30 @@ Status add_reserved(const Json& config, TokenList& list) {
   return {};
 }
 
-// Every way to make a piece of two others.
-Result<std::vector<Bpe::Merge>> merges_of(const Vocabulary& vocabulary) {
+Status read_tiktoken(std::string_view text, const Json& config, TokenizerData& data) {
+  TokenList list;
+  FATHOM_RETURN_IF_ERROR(read_pieces(text, list));
+  for (const Vocabulary::Entry& entry : list.entries) {
+    if (entry.bytes.size() <= kPieceBytesMax) continue;
+    return exhausted_error("a piece has ", entry.bytes.size(), " bytes, more than ",
+                           kPieceBytesMax);
+  }
+  FATHOM_RETURN_IF_ERROR(add_reserved(config, list));
+  FATHOM_TRY(data.vocabulary, Vocabulary::create(list.entries));
+  data.added = AddedTokens(std::move(list.added));
+  FATHOM_RETURN_IF_ERROR(check_unambiguous(data));
+  FATHOM_TRY(const std::vector<Bpe::Merge> merges, tiktoken_merges(data.vocabulary));
+  FATHOM_TRY(data.bpe, Bpe::create(data.vocabulary, merges));
+  const std::string pattern(kKimiPattern);
+  FATHOM_TRY(data.pre_tokenizer, PreTokenizer::from_patterns(std::span(&pattern, 1)));
+  data.whole_pieces_first = true;
+  data.run_chars_max = kTiktokenRunCharsMax;
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Bpe::Merge>> tiktoken_merges(const Vocabulary& vocabulary) {
   std::vector<Bpe::Merge> merges;
   for (int32_t id = 0; id < vocabulary.size(); ++id) {
     if (vocabulary.kind(id) != TokenKind::kPiece) continue;
@@ -117,29 +132,6 @@ Result<std::vector<Bpe::Merge>> merges_of(const Vocabulary& vocabulary) {
   }
   return merges;
 }
-
-Status read_tiktoken(std::string_view text, const Json& config, TokenizerData& data) {
-  TokenList list;
-  FATHOM_RETURN_IF_ERROR(read_pieces(text, list));
-  for (const Vocabulary::Entry& entry : list.entries) {
-    if (entry.bytes.size() <= kPieceBytesMax) continue;
-    return exhausted_error("a piece has ", entry.bytes.size(), " bytes, more than ",
-                           kPieceBytesMax);
-  }
-  FATHOM_RETURN_IF_ERROR(add_reserved(config, list));
-  FATHOM_TRY(data.vocabulary, Vocabulary::create(list.entries));
-  data.added = AddedTokens(std::move(list.added));
-  FATHOM_RETURN_IF_ERROR(check_unambiguous(data));
-  FATHOM_TRY(const std::vector<Bpe::Merge> merges, merges_of(data.vocabulary));
-  FATHOM_TRY(data.bpe, Bpe::create(data.vocabulary, merges));
-  const std::string pattern = kKimiPattern;
-  FATHOM_TRY(data.pre_tokenizer, PreTokenizer::from_patterns(std::span(&pattern, 1)));
-  data.whole_pieces_first = true;
-  data.run_chars_max = kRunCharsMax;
-  return {};
-}
-
-}  // namespace
 
 Result<Tokenizer> Tokenizer::from_tiktoken(std::string_view tiktoken_model,
                                            std::string_view tokenizer_config_json) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "io/gguf.h"
 
 namespace fathom {
 
@@ -45,6 +46,13 @@ class Tokenizer {
   // from tokenizer_config.json.
   static Result<Tokenizer> from_tiktoken(std::string_view tiktoken_model,
                                          std::string_view tokenizer_config_json);
+
+  // From the metadata of a GGUF file (tokenizer.ggml.*, model "gpt2"); name is how messages call
+  // it.
+  static Result<Tokenizer> from_gguf(const GgufMetadata& metadata, const std::string& name);
+  // The other way. The list of tokens is filled up to vocab_size with unused ones. Errors: what the
+  // metadata have no place for.
+  Status add_to_gguf(int64_t vocab_size, GgufMetadataBuilder& metadata) const;
 
   // Linear in the text's length. Bytes that are not UTF-8 become the tokens of those bytes.
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;

@@ -62,6 +62,11 @@ Status read_added_tokens_decoder(const Json& config, TokenList& list);
 // be?).
 Status check_unambiguous(const TokenizerData& data);
 
+// The merges of a tiktoken vocabulary, which its files do not list: every way to make a piece of
+// two others, the lowest id first.
+Result<std::vector<Bpe::Merge>> tiktoken_merges(const Vocabulary& vocabulary);
+inline constexpr int64_t kTiktokenRunCharsMax = 25'000;
+
 // An object, or an empty one if the text is empty.
 Result<Json> parse_tokenizer_config(std::string_view text);
 
