@@ -3,10 +3,12 @@
 
 #include "cli/commands.h"
 #include "cli/convert_common.h"
+#include "cli/convert_gguf.h"
 #include "cli/quantize.h"
 #include "io/files.h"
 #include "io/model_files.h"
 #include "model/convert_shards.h"
+#include "model/open_model.h"
 
 namespace fathom::cli {
 
@@ -86,7 +88,34 @@ Status check_usage(const ConvertOptions& options) {
   return {};
 }
 
+// Where a file of that kind is at either end.
+Result<bool> run_gguf(const ConvertOptions& options) {
+  const bool from = is_gguf_path(options.command.in);
+  const bool to = options.to == "gguf" || (options.to.empty() && is_gguf_path(options.command.out));
+  if (!from && !to) return false;
+  if (options.model_parallel > 0 || !options.config.empty())
+    return usage_error("--model-parallel and --config have no meaning with GGUF files");
+  if (!options.quantize.perplexity.path.empty() || options.command.verify)
+    return usage_error("--perplexity and --verify have no meaning with GGUF files");
+  if (to) {
+    FATHOM_RETURN_IF_ERROR(
+        convert_to_gguf(options.command, options.quantize.format, options.shard_size));
+    return true;
+  }
+  if (options.to == "packed" || !options.quantize.format.empty())
+    return usage_error(
+        "a GGUF file is converted to a folder as published first, without --to "
+        "packed and --quantize");
+  FATHOM_RETURN_IF_ERROR(
+      convert_from_gguf(options.command, options.shard_size.value_or(kDefaultShardBytes)));
+  return true;
+}
+
 Status run_convert(const ConvertOptions& options) {
+  if (options.shard_size && *options.shard_size <= 0)
+    return usage_error("--shard-size must be more than nothing");
+  FATHOM_TRY(const bool done, run_gguf(options));
+  if (done) return {};
   FATHOM_RETURN_IF_ERROR(check_usage(options));
   FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
   FATHOM_TRY(const ConversionPlan plan, make_plan(options, files));
@@ -109,12 +138,12 @@ void add_convert(CLI::App& app, Invocation& invocation) {
       ->transform(whole_number(1, kModelParallelMax))
       ->default_str("files as published")
       ->group("Output");
-  add_choice_option(app, "--to", options->to, {"safetensors", "packed"}, "Kind of files")
-      ->default_str("packed with --quantize int8 or int4, else safetensors")
+  add_choice_option(app, "--to", options->to, {"safetensors", "packed", "gguf"}, "Kind of files")
+      ->default_str("gguf if OUT ends so, packed with --quantize int8 or int4, else safetensors")
       ->group("Output");
   add_quantize_options(app, options->quantize);
   add_size_option(app, "--shard-size", options->shard_size, "Largest size of a file")
-      ->default_str("5GB")
+      ->default_str("5GB, of a GGUF file none")
       ->group("Output");
   app.add_option("--config", options->config, "The config of the demo's files")
       ->type_name("FILE")

@@ -48,16 +48,19 @@ Result<ConversionInput> open_conversion_input(const ModelFiles& files) {
   return input;
 }
 
+Result<int64_t> scratch_bytes(const ConversionCommand& command, int64_t scratch_bytes_min) {
+  const int64_t scratch = std::min(
+      command.common.max_memory.value_or(kDefaultMemory) / kScratchShare, kScratchBytesMax);
+  const int64_t scratch_min = std::max(scratch_bytes_min, kScratchBytesMin);
+  if (scratch >= scratch_min) return scratch;
+  return exhausted_error("--max-memory is too little: these weights need at least ",
+                         scratch_min * kScratchShare, " bytes");
+}
+
 Status carry_out(const ConversionCommand& command, const ConversionPlan& plan,
                  const ModelFiles& files, const std::string& label) {
   for (const std::string& note : plan.notes) log(LogLevel::kWarning, note);
-  const int64_t scratch = std::min(
-      command.common.max_memory.value_or(kDefaultMemory) / kScratchShare, kScratchBytesMax);
-  const int64_t scratch_min = std::max(plan.scratch_bytes_min, kScratchBytesMin);
-  if (scratch < scratch_min) {
-    return exhausted_error("--max-memory is too little: these weights need at least ",
-                           scratch_min * kScratchShare, " bytes");
-  }
+  FATHOM_TRY(const int64_t scratch, scratch_bytes(command, plan.scratch_bytes_min));
   const int64_t total = plan.total_bytes();
   Progress progress(label, total, "bytes");
   const InterruptScope scope;

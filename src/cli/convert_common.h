@@ -31,6 +31,9 @@ struct ConversionInput {
 };
 Result<ConversionInput> open_conversion_input(const ModelFiles& files);
 
+// The scratch that --max-memory leaves room for; an error if that is less than scratch_bytes_min.
+Result<int64_t> scratch_bytes(const ConversionCommand& command, int64_t scratch_bytes_min);
+
 // label is what the progress bar says.
 Status carry_out(const ConversionCommand& command, const ConversionPlan& plan,
                  const ModelFiles& files, const std::string& label);

@@ -97,7 +97,8 @@ void add_quantize_options(CLI::App& app, QuantizeOptions& options) {
   app.add_option(
          "--quantize", options.format,
          "int8 and int4 make a packed folder, with mix the sensitive tensors stay wider; fp8 "
-         "and bf16 as in `fathom cast`")
+         "and bf16 as in `fathom cast`; of a GGUF file f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, "
+         "q6_k")
       ->type_name("int8|int4|fp8|bf16[,mix]")
       ->default_str("weights stay as they are")
       ->group("Output");

@@ -12,7 +12,7 @@
 
 namespace fathom {
 
-inline constexpr int64_t kGgufPartsMax = 99'999;
+inline constexpr int64_t kGgufPartsMax = 65'535;  // split.count has 16 bits
 
 struct GgufParts {
   GgufMetadata metadata;  // points into the first shard's bytes

@@ -260,9 +260,13 @@ Result<std::vector<std::string>> files_to_copy(const ModelFiles& files,
 }
 
 std::string input_identity(const ModelFiles& files, const std::string& name) {
+  return files.is_embedded() ? name : file_identity(join_path(files.folder(), name));
+}
+
+std::string file_identity(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
   struct stat info = {};
-  if (files.is_embedded() || ::stat(join_path(files.folder(), name).c_str(), &info) != 0)
-    return name;
+  if (::stat(path.c_str(), &info) != 0) return name;
   return str_cat(name, ", ", int64_t{info.st_size}, " bytes, ", int64_t{info.st_mtim.tv_sec}, ".",
                  int64_t{info.st_mtim.tv_nsec});
 }

@@ -110,6 +110,7 @@ Result<std::vector<std::string>> files_to_copy(const ModelFiles& files,
                                                const std::vector<std::string>& except);
 // "name, size, time of change" of a file, for ConversionPlan::inputs.
 std::string input_identity(const ModelFiles& files, const std::string& name);
+std::string file_identity(const std::string& path);
 
 // An error if the checkpoint is packed already: what it was made from is the better input. to: what
 // was asked for.

@@ -347,6 +347,10 @@ std::string gguf_tokenizer_config(const GgufMetadata& metadata) {
     const auto token = tokens->string(id->integer().value_or(-1));
     if (token) json.set(name, *token);
   }
+  for (const std::string_view name : {"add_bos_token", "add_eos_token"}) {
+    const GgufValue* flag = find_gguf_value(metadata, str_cat("tokenizer.ggml.", name));
+    json.set(name, flag != nullptr && flag->boolean().value_or(false));
+  }
   const GgufValue* chat_template = find_gguf_value(metadata, "tokenizer.chat_template");
   if (chat_template != nullptr && chat_template->string())
     json.set("chat_template", *chat_template->string());

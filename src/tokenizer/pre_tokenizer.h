@@ -24,6 +24,8 @@ class PreTokenizer {
 
   // By the name that GGUF files have for it (tokenizer.ggml.pre). The error lists what is known.
   static Result<PreTokenizer> from_gguf_name(std::string_view name);
+  // The same as the "pre_tokenizer" of tokenizer.json; null if the name is not known.
+  static Json json_of_gguf_name(std::string_view name);
   // The name of these steps, "" if they have none.
   const std::string& gguf_name() const { return gguf_name_; }
 

@@ -55,6 +55,31 @@ const std::vector<PreTokenizer::Known>& PreTokenizer::known() {
   return sets;
 }
 
+Json PreTokenizer::json_of_gguf_name(std::string_view name) {
+  for (const Known& set : known()) {
+    if (set.gguf_name != name) continue;
+    Json steps = Json::array();
+    for (const Wish& wish : set.wishes) {
+      if (const Digits* digits = std::get_if<Digits>(&wish)) {
+        steps.push_back(
+            Json::Object{{"type", "Digits"}, {"individual_digits", digits->individual}});
+      } else {
+        steps.push_back(
+            Json::Object{{"type", "Split"},
+                         {"pattern", Json::Object{{"Regex", std::get<std::string>(wish)}}},
+                         {"behavior", "Isolated"},
+                         {"invert", false}});
+      }
+    }
+    steps.push_back(Json::Object{{"type", "ByteLevel"},
+                                 {"add_prefix_space", false},
+                                 {"trim_offsets", true},
+                                 {"use_regex", false}});
+    return Json::Object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+  }
+  return {};
+}
+
 Result<PreTokenizer> PreTokenizer::from_gguf_name(std::string_view name) {
   std::string names;
   for (const Known& set : known()) {

@@ -53,6 +53,9 @@ class Tokenizer {
   // The other way. The list of tokens is filled up to vocab_size with unused ones. Errors: what the
   // metadata have no place for.
   Status add_to_gguf(int64_t vocab_size, GgufMetadataBuilder& metadata) const;
+  // A tokenizer.json that gives this tokenizer (with BOS, EOS and chat template of
+  // tokenizer_config.json beside it). Errors: a way to cut text that GGUF has no name for.
+  Result<std::string> to_json() const;
 
   // Linear in the text's length. Bytes that are not UTF-8 become the tokens of those bytes.
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
