@@ -66,7 +66,7 @@ int CommonOptions::n_threads() const { return threads > 0 ? threads : available_
 
 void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) {
   if (groups & kModelOption) {
-    app.add_option("--model", options.model, "A folder of weights as published")
+    app.add_option("--model", options.model, "A folder of weights as published, or a .gguf file")
         ->type_name("PATH")
         ->check([](const std::string& path) {
           return path.empty()

@@ -161,7 +161,7 @@ class Adapter {
     FATHOM_TRY(const std::shared_ptr<SharedMemory> memory, SharedMemory::create(out.bytes()));
     write_kv_b(key, value, *dtype, memory->data());
     tensors_.push_back({name, {out.dtype, out.shape, memory->data()}, parts.key->shard});
-    keep_alive(parts.key->shard, memory);
+    parts_.shards[parts.key->shard].bytes.also_keep(memory);
     return out.bytes();
   }
 
@@ -188,10 +188,6 @@ class Adapter {
         write_floats(row.data(), rank, dtype, out);
       }
     }
-  }
-
-  void keep_alive(size_t shard, std::shared_ptr<const void> memory) {
-    parts_.shards[shard].bytes.also_keep(std::move(memory));
   }
 
   const ModelConfig& config_;

@@ -29,97 +29,9 @@ ModelConfig tiny_config() {
   return config;
 }
 
-struct Layout {
-  bool split_kv_b = false;
-  bool gate_up = false;  // gate_proj and up_proj of all experts in one tensor
-};
-
-// [rows, k] bytes of one matrix in F32, turned per head: out[h][j][i] = in[h * stride + i][j].
-std::string turned(const std::string& bytes, int64_t n_heads, int64_t stride, int64_t nope,
-                   int64_t rank) {
-  std::string out;
-  for (int64_t h = 0; h < n_heads; ++h) {
-    for (int64_t j = 0; j < rank; ++j) {
-      for (int64_t i = 0; i < nope; ++i)
-        out += bytes.substr(static_cast<size_t>(((h * stride + i) * rank + j) * 4), 4);
-    }
-  }
-  return out;
-}
-
+using Layout = TinyGguf::Layout;
 GgufModelFile tiny_gguf(const ModelConfig& config, const TinyTensors& published, Layout layout) {
-  GgufModelFile file;
-  file.metadata.add_string("general.architecture", "deepseek2");
-  EXPECT_TRUE(add_gguf_config(config, file.metadata).ok());
-  file.metadata.add_u32("tokenizer.ggml.bos_token_id", 0);
-  file.metadata.add_u32("tokenizer.ggml.eos_token_id", 1);
-  TinyTensors all = published;
-  const auto take = [&](const std::string& name) { return tensor_named(all, name); };
-  const auto add = [&](const std::string& name, const std::vector<int64_t>& shape,
-                       const std::string& bytes) {
-    file.tensors.push_back({{name, Dtype::kF32, shape}, bytes});
-  };
-  const auto move = [&](const std::string& to, const std::string& from) {
-    add(to, take(from).spec.shape, take(from).bytes);
-  };
-  move("token_embd.weight", "model.embed_tokens.weight");
-  move("output_norm.weight", "model.norm.weight");
-  move("output.weight", "lm_head.weight");
-  const int64_t n_heads = config.num_attention_heads, rank = config.kv_lora_rank,
-                nope = config.qk_nope_head_dim, v_dim = config.v_head_dim;
-  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
-    const std::string b = str_cat("blk.", l, "."), p = str_cat("model.layers.", l, ".");
-    move(b + "attn_norm.weight", p + "input_layernorm.weight");
-    move(b + "ffn_norm.weight", p + "post_attention_layernorm.weight");
-    move(b + "attn_q_a.weight", p + "self_attn.q_a_proj.weight");
-    move(b + "attn_q_a_norm.weight", p + "self_attn.q_a_layernorm.weight");
-    move(b + "attn_q_b.weight", p + "self_attn.q_b_proj.weight");
-    move(b + "attn_kv_a_mqa.weight", p + "self_attn.kv_a_proj_with_mqa.weight");
-    move(b + "attn_kv_a_norm.weight", p + "self_attn.kv_a_layernorm.weight");
-    move(b + "attn_output.weight", p + "self_attn.o_proj.weight");
-    const std::string kv_b = take(p + "self_attn.kv_b_proj.weight").bytes;
-    if (layout.split_kv_b) {
-      add(b + "attn_k_b.weight", {n_heads, rank, nope},
-          turned(kv_b, n_heads, nope + v_dim, nope, rank));
-      std::string values;
-      for (int64_t h = 0; h < n_heads; ++h) {
-        values += kv_b.substr(static_cast<size_t>((h * (nope + v_dim) + nope) * rank * 4),
-                              static_cast<size_t>(v_dim * rank * 4));
-      }
-      add(b + "attn_v_b.weight", {n_heads, v_dim, rank}, values);
-    } else {
-      add(b + "attn_kv_b.weight", {n_heads * (nope + v_dim), rank}, kv_b);
-    }
-    if (l < config.first_k_dense_replace) {
-      for (const char* x : {"gate", "up", "down"})
-        move(str_cat(b, "ffn_", x, ".weight"), str_cat(p, "mlp.", x, "_proj.weight"));
-      continue;
-    }
-    move(b + "ffn_gate_inp.weight", p + "mlp.gate.weight");
-    move(b + "exp_probs_b.bias", p + "mlp.gate.e_score_correction_bias");
-    std::string both;
-    for (const char* x : {"gate", "up", "down"}) {
-      move(str_cat(b, "ffn_", x, "_shexp.weight"),
-           str_cat(p, "mlp.shared_experts.", x, "_proj.weight"));
-      std::string bytes;
-      std::vector<int64_t> shape;
-      for (int64_t e = 0; e < config.n_routed_experts; ++e) {
-        const TinyTensor& one = take(str_cat(p, "mlp.experts.", e, ".", x, "_proj.weight"));
-        bytes += one.bytes;
-        shape = {config.n_routed_experts, one.spec.shape[0], one.spec.shape[1]};
-      }
-      if (!layout.gate_up || std::string_view(x) == "down")
-        add(str_cat(b, "ffn_", x, "_exps.weight"), shape, bytes);
-    }
-    for (int64_t e = 0; layout.gate_up && e < config.n_routed_experts; ++e) {
-      both += take(str_cat(p, "mlp.experts.", e, ".gate_proj.weight")).bytes;
-      both += take(str_cat(p, "mlp.experts.", e, ".up_proj.weight")).bytes;
-    }
-    if (layout.gate_up)
-      add(b + "ffn_gate_up_exps.weight",
-          {config.n_routed_experts, 2 * config.moe_intermediate_size, config.hidden_size}, both);
-  }
-  return file;
+  return TinyGguf(config, published, layout).file();
 }
 
 void expect_same_config(const ModelConfig& a, const ModelConfig& b) {

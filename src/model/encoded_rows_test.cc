@@ -1,0 +1,102 @@
+// Goal: what is written in a type reads back as near as the type can say it; what it cannot say is
+// an error. Method: rows of many kinds through the writers and the kernels' own readers, with error
+// bounds from the number of bits.
+#include "model/encoded_rows.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/linear.h"
+#include "tensor/gguf_blocks.h"
+#include "tests/support/tiny_model.h"
+
+namespace fathom {
+namespace {
+
+constexpr Dtype kTypes[] = {Dtype::kQ8_0, Dtype::kQ4_0, Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K};
+constexpr int64_t kK = 512;
+
+std::vector<float> through(Dtype dtype, const std::vector<float>& row) {
+  std::vector<std::byte> blocks(static_cast<size_t>(matrix_bytes(dtype, 1, kK)));
+  write_blocks(dtype, row.data(), kK, blocks.data());
+  for (int64_t i = 0; i < matrix_bytes(dtype, 1, kK); i += dtype_block(dtype).bytes)
+    EXPECT_TRUE(is_finite_gguf_block(dtype, blocks.data() + i)) << dtype_name(dtype);
+  const LinearWeight weight = {.dtype = dtype, .n = 1, .k = kK, .data = blocks.data()};
+  std::vector<float> out(kK);
+  weight_row(Isa::kRef, weight, 0, out.data());
+  return out;
+}
+
+// Root of the mean squared error, relative to that of the values.
+double relative_error(const std::vector<float>& is, const std::vector<float>& should) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < is.size(); ++i) {
+    error += std::pow(double{is[i]} - should[i], 2);
+    norm += std::pow(double{should[i]}, 2);
+  }
+  return norm == 0 ? error : std::sqrt(error / norm);
+}
+
+TEST(GgufBlocks, RandomRows) {
+  // Rounding to steps of 2 / 2^bits of a uniform row leaves 1 / 2^bits of its size; K-quants lose
+  // some more to scales of six or eight bits.
+  const std::pair<Dtype, double> limits[] = {{Dtype::kQ8_0, 1.0 / 254},
+                                             {Dtype::kQ4_0, 1.0 / 14},
+                                             {Dtype::kQ4_K, 1.0 / 14},
+                                             {Dtype::kQ5_K, 1.0 / 29},
+                                             {Dtype::kQ6_K, 1.0 / 56}};
+  testing_support::TinyRandom random(3);
+  for (int trial = 0; trial < 20; ++trial) {
+    std::vector<float> row(kK);
+    const float size = std::exp(8 * random.uniform());
+    for (float& value : row) value = size * random.uniform();
+    for (const auto& [dtype, limit] : limits)
+      EXPECT_LT(relative_error(through(dtype, row), row), limit) << dtype_name(dtype);
+  }
+}
+
+TEST(GgufBlocks, RowsAtTheEdge) {
+  const auto constant = [](float value) { return std::vector<float>(kK, value); };
+  for (const Dtype dtype : kTypes) {
+    SCOPED_TRACE(dtype_name(dtype));
+    EXPECT_EQ(through(dtype, constant(0)), constant(0));
+    for (const float value : {1.0f, -1.0f, 3e-5f, 1e6f})
+      EXPECT_LT(relative_error(through(dtype, constant(value)), constant(value)), 0.02) << value;
+    // Too small for a scale in F16: nothing, not noise.
+    EXPECT_LE(std::fabs(through(dtype, constant(1e-20f))[0]), 1e-20f);
+    // Too large for one: the largest, not an infinity.
+    EXPECT_TRUE(std::isfinite(through(dtype, constant(1e30f))[0]));
+    std::vector<float> spike = constant(0);
+    spike[5] = -7;
+    EXPECT_NEAR(through(dtype, spike)[5], -7, 0.1);
+    EXPECT_EQ(through(dtype, spike)[6 + 256], 0);
+  }
+}
+
+TEST(EncodedRows, ValuesThatATypeCannotSay) {
+  const auto error_of = [](float value, Dtype dtype) {
+    std::vector<float> row(kK, value);
+    RowUnits units;
+    units.n_units = 1;
+    units.rows_max = 1;
+    units.k = kK;
+    units.rows_of = [](int64_t) { return int64_t{1}; };
+    units.fill = [&](int64_t, float* out) { std::copy(row.begin(), row.end(), out); };
+    Pool pool(1);
+    std::vector<std::byte> scratch(kK * 4);
+    TensorSink sink(pool, scratch, [](std::span<const std::byte>) { return Status(); });
+    const Status status = encoded(std::move(units), dtype, "tensor x")(sink);
+    return status.ok() ? std::string() : status.error().message;
+  };
+  EXPECT_EQ(error_of(70000, Dtype::kBF16), "");
+  EXPECT_EQ(error_of(70000, Dtype::kF16), "tensor x holds a value that F16 cannot say");
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBF16, Dtype::kQ8_0, Dtype::kQ4_K}) {
+    EXPECT_NE(error_of(std::numeric_limits<float>::quiet_NaN(), dtype), "");
+    EXPECT_NE(error_of(std::numeric_limits<float>::infinity(), dtype), "");
+  }
+}
+
+}  // namespace
+}  // namespace fathom
