@@ -169,17 +169,17 @@ class GgufParser {
   Status read_header() {
     if (!is_gguf(bytes_))
       return invalid_error(name_, " does not begin with \"GGUF\"; is this a GGUF file?");
-    if (left() < kHeaderBytes) return ends_early("its header");
+    if (left() < kHeaderBytes) return ends_early("its GGUF header");
     at_ = static_cast<int64_t>(kMagic.size());
-    FATHOM_TRY(file_.version, read<uint32_t>("its header"));
+    FATHOM_TRY(file_.version, read<uint32_t>("its GGUF header"));
     if (file_.version != 2 && file_.version != 3) {
       if ((file_.version & 0xffffu) == 0)
         return unsupported_error(name_, " is a big-endian GGUF file, which is not supported");
       return unsupported_error(name_, " is GGUF version ", file_.version,
                                ", supported are 2 and 3; convert the model again");
     }
-    FATHOM_TRY(n_tensors_, read<uint64_t>("its header"));
-    FATHOM_TRY(n_values_, read<uint64_t>("its header"));
+    FATHOM_TRY(n_tensors_, read<uint64_t>("its GGUF header"));
+    FATHOM_TRY(n_values_, read<uint64_t>("its GGUF header"));
     const auto room = static_cast<uint64_t>(left());
     if (n_values_ > room / kEntryBytesMin || n_tensors_ > room / kInfoBytesMin) {
       return invalid_error(name_, ": the header counts ", n_tensors_, " tensors and ", n_values_,

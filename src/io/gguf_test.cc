@@ -121,7 +121,7 @@ TEST(Gguf, BrokenFiles) {
   } cases[] = {
       {"", "does not begin with \"GGUF\""},
       {"GGML" + std::string(40, '\0'), "does not begin with \"GGUF\""},
-      {"GGUF\3", "ends at byte 5, inside its header"},
+      {"GGUF\3", "ends at byte 5, inside its GGUF header"},
       {header(0, 0, 1), "is GGUF version 1, supported are 2 and 3"},
       {header(0, 0, 0x03000000), "big-endian"},
       {header(uint64_t{1} << 63, 0), "the header counts 9223372036854775808 tensors"},

@@ -235,7 +235,7 @@ int64_t ConversionPlan::total_bytes() const {
 Result<ConversionResult> run_conversion(const ConversionPlan& plan, const ModelFiles& files,
                                         const std::string& out_folder,
                                         const ConversionOptions& options) {
-  if (!files.is_embedded()) FATHOM_RETURN_IF_ERROR(check_apart(files.folder(), out_folder));
+  if (!files.folder().empty()) FATHOM_RETURN_IF_ERROR(check_apart(files.folder(), out_folder));
   FATHOM_TRY(OutputFolder folder,
              OutputFolder::open(out_folder, fingerprint(plan), plan.what, options.force));
   Result<ConversionResult> result = Runner(plan, files, folder, options).run();

@@ -21,7 +21,7 @@ const std::string kTokenized = FATHOM_TESTDATA "/gguf/bf16.gguf";
 std::string score(const std::string& model) {
   const test::RunResult result =
       test::run_fathom({"score", "--quiet", "--model", model, "--activations", "full"},
-                       {.input = "{\"ids\":[1,2,3,200,100,7,5,250,260,11,13,17]}\n"});
+                       {.input = "{\"ids\":[1,2,3,200,100,7,5,250,240,11,13,17]}\n"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   return result.out;
 }
@@ -89,7 +89,7 @@ TEST(ConvertGguf, Quantised) {
     }
     EXPECT_FALSE(score(path).empty());
   }
-  EXPECT_EQ(score(folder / "f32.gguf").size() > 0, true);
+  EXPECT_EQ(score(folder / "bf16.gguf"), score(kPublished));
 }
 
 // Rotation in halves becomes rotation in pairs: the same numbers, added in another order.
@@ -122,7 +122,7 @@ TEST(ConvertGguf, WhatIsRefused) {
   EXPECT_NE(fail({"convert", kPublished, out, "--model-parallel", "2"}, 2).find("no meaning"),
             std::string::npos);
   put_file(out, "something");
-  EXPECT_NE(fail({"convert", kPublished, out}).find("exists"), std::string::npos);
+  EXPECT_NE(fail({"convert", kPublished, out, "--quiet"}).find("exists"), std::string::npos);
   EXPECT_EQ(get_file(out), "something");
   EXPECT_NE(fail({"convert", out, folder / "folder"}).find("does not begin with \"GGUF\""),
             std::string::npos);

@@ -74,11 +74,12 @@ TEST(GoldenGguf, TensorsAreThePublishedOnes) {
       for (int64_t row = 0; row < tensor->elements() / k; ++row) {
         const std::vector<float> is = row_of(*tensor, row), should = row_of(entry.tensor, row);
         for (int64_t begin = 0; begin < k; begin += 32) {
-          // Of 32 values that share a scale, each is at most half a step away.
+          // Of 32 values that share a scale, each is at most half a step away, and the scale itself
+          // is rounded to F16: 127 * 2^-11 steps.
           float amax = 0;
           for (int64_t i = begin; i < std::min(begin + 32, k); ++i)
             amax = std::max(amax, std::fabs(should[static_cast<size_t>(i)]));
-          const float tolerance = tensor->dtype == Dtype::kQ8_0 ? amax / 127 * 0.5f * 1.01f : 0.0f;
+          const float tolerance = tensor->dtype == Dtype::kQ8_0 ? amax / 127 * 0.57f : 0.0f;
           for (int64_t i = begin; i < std::min(begin + 32, k); ++i)
             ASSERT_NEAR(is[static_cast<size_t>(i)], should[static_cast<size_t>(i)], tolerance)
                 << name << " " << entry.name << " [" << row << ", " << i << "]";
