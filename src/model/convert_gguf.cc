@@ -262,7 +262,8 @@ Result<GgufPlan> plan_gguf(const OpenedModel& model, std::optional<Dtype> type,
   plan.notes = model.notes;
   plan.notes.insert(plan.notes.end(), checked.notes.begin(), checked.notes.end());
   if (checked.n_mtp > 0)
-    plan.notes.push_back("the MTP module is left out: GGUF's deepseek2 has no place for it");
+    plan.notes.push_back(
+        "the MTP module is left out: most readers of GGUF's deepseek2 have no place for it");
   plan.owner = model.checkpoint;
   Planner planner(model, type);
   FATHOM_RETURN_IF_ERROR(planner.run(plan));

@@ -5,7 +5,8 @@
 // router and router bias are F32. Of a block type: the embedding, the head, kv_a_proj_with_mqa and
 // kv_b_proj are Q8_0 where the type has fewer bits; rows that are no whole blocks of 256 are Q8_0,
 // those that are no whole blocks of 32 BF16. kv_b_proj is written in the two parts that attention
-// over the latent takes, keys turned per head. MTP modules have no place in the architecture.
+// over the latent takes, keys turned per head. MTP modules are left out: older readers of the
+// architecture refuse files that have one.
 #pragma once
 
 #include <memory>
