@@ -1,10 +1,14 @@
-// Any bytes are a file whose values and tensors lie inside it, or an error.
+// Any bytes are a file whose values and tensors lie inside it, or an error; and what is made of it,
+// config, tokenizer and checkpoint, is there or an error.
 #include <cstddef>
 #include <cstdint>
 
 #include "base/check.h"
-#include "io/gguf.h"
+#include "io/gguf_parts.h"
+#include "model/gguf_checkpoint.h"
+#include "model/gguf_config.h"
 #include "tensor/buffer.h"
+#include "tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Aligned as a mapped file is.
@@ -31,5 +35,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   volatile uint64_t kept = sum;
   (void)kept;
+  fathom::GgufParts parts;
+  parts.metadata = file->metadata;
+  for (const fathom::NamedTensor& named : file->tensors)
+    parts.tensors.push_back({named.name, named.tensor, 0});
+  parts.shards.push_back({"input", fathom::FileBytes(bytes, nullptr), {}});
+  (void)fathom::Tokenizer::from_gguf(parts.metadata, "input").ok();
+  auto config = fathom::gguf_config(parts, "input");
+  if (config.ok())
+    (void)fathom::gguf_checkpoint(config->config, parts, "input", config->notes).ok();
   return 0;
 }

@@ -3,12 +3,18 @@
 // that package gives for blocks of every type.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "io/gguf_parts.h"
 #include "kernels/linear.h"
+#include "model/gguf_checkpoint.h"
+#include "model/gguf_config.h"
 #include "model/open_model.h"
 #include "model/tensor_values.h"
+#include "model/weights.h"
+#include "tensor/buffer.h"
 #include "tests/support/subprocess.h"
 #include "tests/support/temp_folder.h"
 #include "tokenizer/load_tokenizer.h"
@@ -120,6 +126,60 @@ TEST(GoldenGguf, LogitsAreThoseOfTheFolder) {
       mean += std::fabs(is[i] - expected[i]) / static_cast<double>(is.size());
     EXPECT_LT(mean, 0.1) << activations;
     EXPECT_GT(mean, 0) << activations;
+  }
+}
+
+// Everything that is made of a file, as open_model() does; whether it is one is not asked.
+void make_all(std::span<const std::byte> bytes) {
+  auto file = parse_gguf(bytes, "x.gguf");
+  if (!file.ok()) {
+    EXPECT_FALSE(file.error().message.empty());
+    return;
+  }
+  GgufParts parts;
+  parts.metadata = std::move(file->metadata);
+  for (NamedTensor& named : file->tensors)
+    parts.tensors.push_back({std::move(named.name), std::move(named.tensor), 0});
+  parts.shards.push_back({"x.gguf", FileBytes(bytes, nullptr), {}});
+  (void)Tokenizer::from_gguf(parts.metadata, "x.gguf").ok();
+  (void)gguf_tokenizer_config(parts.metadata);
+  auto config = gguf_config(parts, "x.gguf");
+  if (!config.ok()) {
+    EXPECT_FALSE(config.error().message.empty());
+    return;
+  }
+  auto checkpoint = gguf_checkpoint(config->config, parts, "x.gguf", config->notes);
+  if (!checkpoint.ok()) {
+    EXPECT_FALSE(checkpoint.error().message.empty());
+    return;
+  }
+  (void)load_weights(config->config, std::make_shared<const Checkpoint>(std::move(*checkpoint)))
+      .ok();
+}
+
+// Goal: no bytes end the program. Method: the files with a few bytes of their metadata and tensor
+// list changed, thousands of times; the sanitizers of other builds watch.
+TEST(GoldenGguf, ChangedBytesAreAnErrorOrAModel) {
+  uint64_t state = 1;
+  const auto next = [&] {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return state >> 33;
+  };
+  for (const char* name : {"bf16.gguf", "q8_0.gguf"}) {
+    const std::string good = testing_support::get_file(kFolder + name);
+    const size_t head = std::min<size_t>(good.size(), 11000);
+    Buffer<std::byte> copy(static_cast<int64_t>(good.size()));  // aligned as a mapped file is
+    for (int trial = 0; trial < 1500; ++trial) {
+      std::memcpy(copy.data(), good.data(), good.size());
+      for (uint64_t n = 1 + next() % 3; n > 0; --n) {
+        const size_t at = next() % head;
+        copy[static_cast<int64_t>(at)] =
+            next() % 2 == 0
+                ? static_cast<std::byte>(next() & 0xff)
+                : copy[static_cast<int64_t>(at)] ^ static_cast<std::byte>(1 << next() % 8);
+      }
+      make_all(copy.span());
+    }
   }
 }
 
