@@ -240,6 +240,23 @@ TEST(GgufModel, BrokenTensors) {
   EXPECT_NE(reshaped("token_embd.weight", {24, 32}).find("expected [32, 24]"), std::string::npos);
 }
 
+// One call multiplies them, with one input.
+TEST(GgufModel, TypesThatTakeDifferentInputs) {
+  const auto as_bf16 = [](const char* name) {
+    return error_of_broken([=](GgufModelFile& f) {
+      TinyTensor& tensor = tensor_named(f.tensors, name);
+      tensor.spec.dtype = Dtype::kBF16;
+      tensor.bytes.resize(tensor.bytes.size() / 2);
+    });
+  };
+  EXPECT_NE(as_bf16("blk.0.ffn_up.weight").find("up_proj.weight"), std::string::npos);
+  EXPECT_NE(as_bf16("blk.1.ffn_gate_shexp.weight").find("take different inputs"),
+            std::string::npos);
+  EXPECT_NE(as_bf16("blk.1.ffn_up_exps.weight").find("experts.0.up_proj.weight"),
+            std::string::npos);
+  EXPECT_EQ(as_bf16("blk.1.ffn_down_exps.weight"), "");
+}
+
 TEST(GgufModel, APathThatIsNoGgufFile) {
   const TempFolder folder;
   put_file(folder / "m.gguf", "no model");

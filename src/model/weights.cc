@@ -148,31 +148,6 @@ class Assembler {
   int64_t scales_used_ = 0;
 };
 
-// gate_proj and up_proj are multiplied in one pass over one input, which INT8 activations cut into
-// tiles as the weight's groups are.
-bool same_tiles(const MlpWeights& mlp) {
-  return mlp.gate_proj.empty() || input_format(Activations::kInt8, mlp.gate_proj.dtype) ==
-                                      input_format(Activations::kInt8, mlp.up_proj.dtype);
-}
-
-Status check_gates(const LayerWeights& layer, const std::string& prefix) {
-  const auto refuse = [&](const std::string& name, const MlpWeights& mlp) {
-    return invalid_error(prefix, name, ": gate_proj is ", dtype_name(mlp.gate_proj.dtype),
-                         " and up_proj ", dtype_name(mlp.up_proj.dtype),
-                         ", whose groups differ; quantise both alike");
-  };
-  if (!same_tiles(layer.mlp)) return refuse("mlp", layer.mlp);
-  if (!same_tiles(layer.moe.shared_experts)) {
-    return refuse("mlp.shared_experts", layer.moe.shared_experts);
-  }
-  for (size_t i = 0; i < layer.moe.experts.size(); ++i) {
-    if (!same_tiles(layer.moe.experts[i])) {
-      return refuse(str_cat("mlp.experts.", i), layer.moe.experts[i]);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<ModelWeights> load_weights(const ModelConfig& config,
@@ -180,9 +155,6 @@ Result<ModelWeights> load_weights(const ModelConfig& config,
                                   const LoadOptions& options) {
   FATHOM_TRY(CheckedTensors checked, check_tensors(config, *checkpoint, options));
   ModelWeights weights = Assembler(config, *checkpoint).assemble(checked.n_mtp);
-  for (size_t i = 0; i < weights.layers.size(); ++i) {
-    FATHOM_RETURN_IF_ERROR(check_gates(weights.layers[i], layer_prefix(static_cast<int64_t>(i))));
-  }
   weights.notes = std::move(checked.notes);
   weights.checkpoint = std::move(checkpoint);
   return weights;
