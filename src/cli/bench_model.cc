@@ -107,8 +107,10 @@ Status stream_if_larger(BenchModel& model, int64_t caches, int64_t max_memory) {
   const ModelConfig& config = model.facts.config;
   if (!stream_needs(config, model.weights).possible) return {};
   model.weights.checkpoint->release_pages();
-  const int64_t later = caches + model.transformer->limits().max_logit_rows * config.vocab_size *
-                                     int64_t{sizeof(float)};
+  const Compute& compute = model.transformer->compute();
+  const int64_t later =
+      caches + compute.pool->n_threads() * linear_thread_bytes() +
+      model.transformer->limits().max_logit_rows * config.vocab_size * int64_t{sizeof(float)};
   const int64_t all =
       used_memory_bytes() + later + model.facts.weight_bytes + memory_margin(max_memory);
   if (all <= max_memory) return {};

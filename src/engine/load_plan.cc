@@ -77,7 +77,8 @@ class Planner {
                    .max_sequences = max_rows,
                    .max_context = options_.context,
                    .max_logit_rows = std::max<int64_t>(options_.max_running, 64)};
-    plan.later_bytes = plan.limits.max_logit_rows * config_.vocab_size * int64_t{sizeof(float)};
+    plan.later_bytes = plan.limits.max_logit_rows * config_.vocab_size * int64_t{sizeof(float)} +
+                       options_.n_threads * linear_thread_bytes();
     return plan;
   }
   int64_t scratch(const LoadPlan& plan) const { return Workspace::bytes(config_, plan.limits); }

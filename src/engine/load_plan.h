@@ -19,6 +19,7 @@ struct LoadPlanOptions {
   std::optional<int64_t> expert_slots;  // stream with so many, whatever max_memory says
   int64_t context = 0;
   int64_t max_running = 1;
+  int n_threads = 1;
   int64_t prefill_rows = kPrefillRows;
   KvDtype kv_dtype = KvDtype::kBf16;
 };
@@ -28,7 +29,7 @@ struct LoadPlan {
   int64_t prefill_rows = 0;  // at most what was asked for
   WorkspaceLimits limits;
   int64_t kv_bytes = 0;
-  int64_t later_bytes = 0;  // what will be taken after caches and scratch: logits
+  int64_t later_bytes = 0;  // what will be taken after caches and scratch: logits, threads' own
 };
 
 // weights are not changed.

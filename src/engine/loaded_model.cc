@@ -126,6 +126,7 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
                         .expert_slots = options.expert_slots,
                         .context = model->context,
                         .max_running = model->max_running,
+                        .n_threads = options.n_threads,
                         .prefill_rows = std::min(options.prefill_rows, model->context),
                         .kv_dtype = model->kv_dtype}));
   model->prefill_rows = plan.prefill_rows;

@@ -27,6 +27,14 @@ std::string field(const char* path, const std::string& key) {
   return {};
 }
 
+// "key : N kB" in bytes, or unknown.
+int64_t kilobytes_in(const char* path, const std::string& key) {
+  const std::string text = field(path, key);
+  int64_t kilobytes = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), kilobytes);
+  return parsed.ec == std::errc() ? kilobytes * 1024 : kUnknown;
+}
+
 // A file that holds one number; "max" and what cannot be read are unknown.
 int64_t number_in(const char* path) {
   std::ifstream file(path);
@@ -64,11 +72,7 @@ std::string cpu_name() {
 }
 
 int64_t available_memory_bytes() {
-  const std::string text = field("/proc/meminfo", "MemAvailable");
-  int64_t kilobytes = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), kilobytes);
-  const int64_t available = parsed.ec == std::errc() ? kilobytes * 1024 : kUnknown;
-  return std::min(available, left_in_group());
+  return std::min(kilobytes_in("/proc/meminfo", "MemAvailable"), left_in_group());
 }
 
 int64_t used_memory_bytes() {
@@ -89,9 +93,9 @@ int64_t left_of_data_limit() {
 }
 
 int64_t peak_memory_bytes() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
+  // Not getrusage(): its peak counts what the process was before it became this program.
+  const int64_t peak = kilobytes_in("/proc/self/status", "VmHWM");
+  return peak == kUnknown ? 0 : peak;
 }
 
 }  // namespace fathom

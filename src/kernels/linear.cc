@@ -204,6 +204,8 @@ void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t 
   compute_range(isa, x, w, nullptr, m_begin, m_end, n_begin, n_end, y, ldy);
 }
 
+int64_t linear_thread_bytes() { return sizeof(ThreadScratch); }
+
 float weight_at(const LinearWeight& w, int64_t row, int64_t col) {
   FATHOM_CHECK(row >= 0 && row < w.n && col >= 0 && col < w.k, "element [", row, ", ", col,
                "] of [", w.n, ", ", w.k, "]");

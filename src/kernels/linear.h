@@ -146,6 +146,9 @@ void linear_glu(const Compute& compute, const LinearInput& x, std::span<const Gl
 void linear_range(Isa isa, const LinearInput& x, const LinearWeight& w, int64_t m_begin,
                   int64_t m_end, int64_t n_begin, int64_t n_end, float* y, int64_t ldy);
 
+// What a thread takes when it first computes a linear layer, and keeps.
+int64_t linear_thread_bytes();
+
 // Element [row, col] of the weight as F32 (F8_E4M3: float(q) * scale, rounded once; block types: as
 // ref::quant_weight_row).
 float weight_at(const LinearWeight& w, int64_t row, int64_t col);
