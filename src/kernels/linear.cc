@@ -129,9 +129,12 @@ TaskShape task_shape(Isa isa) {
 
 void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask& task) {
   float* up = thread_scratch().up;
-  // Columns of gate and up that a task computes before it multiplies them.
+  // Columns of gate and up that a task computes before it multiplies them: all for few rows, which
+  // each range makes ready again; for many what stays in the cache.
   const int64_t n_rows = task.row_end - task.row_begin;
-  const int64_t columns = std::min<int64_t>(256, std::size(thread_scratch().up) / n_rows / 32 * 32);
+  const int64_t most = n_rows <= 64 ? 2048 : 256;
+  const int64_t columns =
+      std::min<int64_t>(most, std::size(thread_scratch().up) / n_rows / 32 * 32);
   for (int64_t n0 = task.n_begin; n0 < task.n_end; n0 += columns) {
     const int64_t n1 = std::min(task.n_end, n0 + columns);
     float* h = job.h + task.row_begin * job.ldh + n0;
