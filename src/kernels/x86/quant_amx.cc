@@ -18,23 +18,15 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t padded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Tiles 0-3 sums, 4-5 rows of x, 6-7 weights.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
 template <int kGroup>
 void configure_tiles() {
   constexpr int kDepth = kGroup < 64 ? kGroup : 64;
   TileConfig config;
   for (int t = 0; t < 8; ++t) {
-    config.row_bytes[t] = t == 4 || t == 5 ? kDepth : 64;
+    config.column_bytes[t] = t == 4 || t == 5 ? kDepth : 64;
     config.rows[t] = t >= 6 ? kDepth / 4 : 16;
   }
-  memory_barrier();
-  _tile_loadconfig(&config);
+  load_tile_config(config);
 }
 
 // The codes of panels from column n on, columns [k0, k0 + count).

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/x86/quant_unpack_avx512.h"
+#include "kernels/x86/tiles_amx.h"
 
 namespace fathom::amx {
 
@@ -40,9 +41,6 @@ struct Buffers {
   alignas(64) int32_t products[kTileRows][32];
 };
 
-// The compiler does not know which memory tiles read.
-FATHOM_INLINE void memory_barrier() { asm volatile("" ::: "memory"); }
-
 struct TileRowsOfX {
   const int8_t* codes;
   int64_t stride;
@@ -79,7 +77,7 @@ FATHOM_INLINE void add_rows(const Buffers& buffers, const Step& step) {
       store(at, sum);
     }
   }
-  memory_barrier();
+  memory_is_read();
 }
 
 // Tiles 4 (and 5, a group of 128) = 16 rows of x; 6 (and 7) = a panel. A group of up to 64 keeps
@@ -186,7 +184,7 @@ FATHOM_INLINE void take_half_step(Buffers& buffers, const Step& now) {
   }
   _tile_stored(0, buffers.products[0], 128);
   _tile_stored(1, buffers.products[0] + 16, 128);
-  memory_barrier();
+  memory_is_read();
   add_rows<kMinimum, 0, 16>(buffers, now);
 }
 
@@ -210,7 +208,7 @@ template <int kGroup, bool kMinimum, bool kTwo>
     return step;
   };
   const int64_t n_steps = (n_panels + 1) / 2 * n_groups;
-  memory_barrier();
+  memory_is_read();
   if constexpr (!kTwo) {
     for (int64_t i = 0; i < n_steps; ++i) take_half_step<kGroup, kMinimum>(buffers, step_at(i));
   } else {
@@ -235,7 +233,7 @@ template <int kGroup, bool kMinimum, bool kTwo>
     } else {
       take_step<kGroup, kMinimum, kOnlyEnd>(buffers, last, last, last);
     }
-    memory_barrier();
+    memory_is_read();
     add_rows<kMinimum, 16, 16>(buffers, last);
   }
 }

@@ -29,6 +29,12 @@ struct alignas(64) TileConfig {
 // The intrinsics do not say which memory they read.
 FATHOM_INLINE void memory_is_read() { asm volatile("" ::: "memory"); }
 
+// To the compiler a local config is not memory that a barrier speaks of: it is handed over by name.
+FATHOM_INLINE void load_tile_config(const TileConfig& config) {
+  asm volatile("" ::"r"(&config) : "memory");
+  _tile_loadconfig(&config);
+}
+
 // width: of B and C, in values; rows: of A and C.
 inline void configure_tiles(int64_t width, int64_t rows) {
   TileConfig config;
@@ -36,8 +42,7 @@ inline void configure_tiles(int64_t width, int64_t rows) {
     config.rows[t] = t < 6 ? static_cast<uint8_t>(rows) : uint8_t{16};
     config.column_bytes[t] = t == 4 || t == 5 ? uint16_t{64} : static_cast<uint16_t>(4 * width);
   }
-  asm volatile("" ::"r"(&config) : "memory");  // all of it is written by now
-  _tile_loadconfig(&config);
+  load_tile_config(config);
 }
 
 class Tiles {
