@@ -12,6 +12,7 @@ constexpr KernelSet kRefSet = {
                ref::prepare_int8},
     .attention = &ref::kAttention,
     .elementwise = &ref::kElementwise,
+    .optimizer = &ref::kOptimizer,
     .limits = {ref::limit_read, ref::limit_fp32, ref::limit_bf16, ref::limit_int8},
 };
 }  // namespace

@@ -10,6 +10,7 @@
 #include "kernels/elementwise_table.h"
 #include "kernels/linear_table.h"
 #include "kernels/machine_limits_args.h"
+#include "kernels/optimizer_table.h"
 
 namespace fathom {
 
@@ -19,6 +20,7 @@ struct KernelSet {
   LinearKernels linear;
   const AttentionTable* attention = nullptr;
   const ElementwiseTable* elementwise = nullptr;
+  const OptimizerTable* optimizer = nullptr;
   MachineLimitLoops limits;
 };
 

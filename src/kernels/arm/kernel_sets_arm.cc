@@ -31,6 +31,7 @@ KernelSet neon_set() {
                  dot ? neon_dotprod::prepare_int8 : neon::prepare_int8},
       .attention = &neon::kAttention,
       .elementwise = &neon::kElementwise,
+      .optimizer = &neon::kOptimizer,
       .limits = {neon::limit_read, neon::limit_fp32, neon::limit_bf16, neon::limit_int8},
   };
 }

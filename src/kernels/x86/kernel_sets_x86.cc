@@ -81,6 +81,7 @@ constexpr KernelSet kSets[] = {
                    avx2::prepare_int8},
         .attention = &avx2::kAttention,
         .elementwise = &avx2::kElementwise,
+        .optimizer = &avx2::kOptimizer,
         .limits = {avx2::limit_read, avx2::limit_fp32, avx2::limit_bf16, avx2::limit_int8},
     },
     {
@@ -90,6 +91,7 @@ constexpr KernelSet kSets[] = {
                    avx512::quant_range, avx512::prepare_int8},
         .attention = &avx512::kAttention,
         .elementwise = &avx512::kElementwise,
+        .optimizer = &avx512::kOptimizer,
         .limits = {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8},
     },
     {
@@ -99,6 +101,7 @@ constexpr KernelSet kSets[] = {
                    avx512::prepare_int8, amx::prepare_tiles},
         .attention = &amx::kAttention,
         .elementwise = &avx512::kElementwise,
+        .optimizer = &avx512::kOptimizer,
         .limits = {avx512::limit_read, avx512::limit_fp32, amx::limit_bf16, amx::limit_int8},
     },
 };
