@@ -11,6 +11,7 @@ endif()
 set(needed
   nlohmann/json.hpp nlohmann-json3-dev
   CLI/CLI.hpp libcli11-dev
+  toml++/toml.h libtomlplusplus-dev
   pcre2.h libpcre2-dev
   histedit.h libedit-dev)
 if(FATHOM_TESTS)

@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/man_page.h"
 #include "cli/output.h"
 #include "cli/parse.h"
-#include "cli/suggest.h"
 #include "cli/version.h"
 #include "io/embedded_model.h"
 #include "io/mapped_file.h"

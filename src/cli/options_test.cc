@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/suggest.h"
 #include "cli/parse.h"
-#include "cli/suggest.h"
 
 namespace fathom::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/str_cat.h"
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 namespace fathom::cli {
 namespace {

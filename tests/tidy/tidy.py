@@ -37,6 +37,7 @@ FILES_THAT_MAY_INCLUDE = {  # library header -> the adapter (a folder ends with 
     "histedit": ["src/cli/line_editor.cc"],
     "editline": ["src/cli/line_editor.cc"],
     "CLI/": ["src/cli/"],
+    "toml++/": ["src/io/toml.cc"],
     "lzma": ["tests/"],
     "gtest/": ["tests/", "_test.cc"],
 }

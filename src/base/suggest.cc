@@ -1,9 +1,9 @@
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 #include <algorithm>
 #include <limits>
 
-namespace fathom::cli {
+namespace fathom {
 namespace {
 
 // Longer words are cut: nobody mistypes that much, and the table below stays small.
@@ -43,4 +43,4 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   return nearest;
 }
 
-}  // namespace fathom::cli
+}  // namespace fathom

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fathom::cli {
+namespace fathom {
 
 // Insertions, deletions, replacements and swaps of neighbours that turn a into b (each counts 1).
 int edit_distance(std::string_view a, std::string_view b);
@@ -14,4 +14,4 @@ int edit_distance(std::string_view a, std::string_view b);
 // names is.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
 
-}  // namespace fathom::cli
+}  // namespace fathom
