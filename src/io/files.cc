@@ -162,6 +162,14 @@ std::string join_path(std::string_view folder, std::string_view name) {
   return path.append(name);
 }
 
+Result<std::string> absolute_path(const std::string& path) {
+  char* const real = ::realpath(path.c_str(), nullptr);
+  if (real == nullptr) return io_error(str_cat("cannot find ", printable(path)));
+  std::string out(real);
+  std::free(real);
+  return out;
+}
+
 Result<AtomicFile> AtomicFile::create(const std::string& path, bool force) {
   std::string target = path;
   struct stat info = {};

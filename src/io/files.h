@@ -47,6 +47,8 @@ bool path_exists(const std::string& path);
 bool is_directory(const std::string& path);
 // Creates the folder and those above it; one that is there already is fine.
 Status make_directories(const std::string& path);
+// Of something that exists, symbolic links followed.
+Result<std::string> absolute_path(const std::string& path);
 // "a/b", whatever slashes a ends with.
 std::string join_path(std::string_view folder, std::string_view name);
 

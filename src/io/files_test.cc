@@ -155,6 +155,8 @@ TEST(Folders, AreMadeAndJoined) {
   EXPECT_FALSE(make_directories(folder / "file/below").ok());
   EXPECT_EQ(join_path("a", "b"), "a/b");
   EXPECT_EQ(join_path("a/", "b"), "a/b");
+  EXPECT_EQ(*absolute_path(folder / "a/../a/b"), *absolute_path(folder / "a") + "/b");
+  EXPECT_HAS(absolute_path(folder / "none").error().message, "cannot find");
 }
 
 TEST(Printable, IsOneBoundedLine) {

@@ -51,6 +51,13 @@ Status convert(const toml::node& node, const std::string& name, TomlValue& out) 
   return invalid_error(name, ":", out.line, ": dates and times have no meaning here");
 }
 
+// Of a value that stands in no file.
+void clear_lines(TomlValue& value) {
+  value.line = 0;
+  for (TomlValue& item : value.items) clear_lines(item);
+  for (auto& [key, member] : value.members) clear_lines(member);
+}
+
 bool is_bare_key(std::string_view key) {
   return !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -188,7 +195,7 @@ TomlValue parse_toml_value(std::string_view text) {
     Result<TomlValue> parsed = parse_toml(str_cat("value = ", text), "");
     if (parsed.ok() && parsed->members.size() == 1 && parsed->members[0].first == "value") {
       TomlValue value = std::move(parsed->members[0].second);
-      value.line = 0;
+      clear_lines(value);
       return value;
     }
   }

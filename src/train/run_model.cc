@@ -1,0 +1,102 @@
+// The model of a run: config.json from wherever the run's file says, with what precision and YaRN
+// change in it.
+#include <string>
+
+#include "io/files.h"
+#include "io/json.h"
+#include "io/model_files.h"
+#include "train/run_config.h"
+
+namespace fathom {
+namespace {
+
+struct ConfigText {
+  std::string text;
+  std::string name;  // for messages
+};
+
+Result<ConfigText> config_text(const RunConfig& run) {
+  if (!run.inline_json.empty())
+    return ConfigText{run.inline_json, str_cat("model.inline of ", run.file)};
+  if (!run.config_path.empty()) {
+    FATHOM_TRY(std::string text, read_file(run.config_path));
+    return ConfigText{std::move(text), run.config_path};
+  }
+  const std::string path = join_path(run.init, "config.json");
+  FATHOM_TRY(std::string text, read_file(path));
+  return ConfigText{std::move(text), path};
+}
+
+void erase(Json& object, std::string_view key) {
+  std::erase_if(object.as_object(), [key](const Json::Member& m) { return m.first == key; });
+}
+
+// What other programs of the family want to see; TOML has no null.
+void complete(Json& json) {
+  const auto set_if_absent = [&json](std::string_view key, Json value) {
+    if (json.find(key) == nullptr) json.set(key, std::move(value));
+  };
+  const Json* rank = json.find("q_lora_rank");
+  if (rank != nullptr && rank->is_int() && rank->as_int() == 0) json.set("q_lora_rank", nullptr);
+  set_if_absent("architectures", Json::Array{"DeepseekV3ForCausalLM"});
+  set_if_absent("hidden_act", "silu");
+  set_if_absent("topk_method", "noaux_tc");
+  set_if_absent("scoring_func", "sigmoid");
+  if (const Json* heads = json.find("num_attention_heads"))
+    set_if_absent("num_key_value_heads", Json(*heads));
+}
+
+// How the checkpoints of the run store matrices.
+void set_precision(Json& json, const std::string& precision) {
+  erase(json, "quantization_config");
+  erase(json, "dtype");
+  json.set("torch_dtype", precision == "fp32" ? "float32" : "bfloat16");
+  if (precision != "fp8") return;
+  json.set("quantization_config",
+           Json::Object{{"activation_scheme", "dynamic"},
+                        {"fmt", "e4m3"},
+                        {"quant_method", "fp8"},
+                        {"weight_block_size", Json::Array{int64_t{128}, int64_t{128}}}});
+}
+
+void set_yarn(Json& json, const RunConfig& run) {
+  if (const Json* parameters = json.find("rope_parameters")) {
+    if (const Json* theta = parameters->find("rope_theta")) json.set("rope_theta", Json(*theta));
+    erase(json, "rope_parameters");
+  }
+  const auto positions =
+      static_cast<int64_t>(run.yarn_factor * static_cast<double>(run.yarn_original));
+  json.set("max_position_embeddings", positions);
+  json.set("rope_scaling", Json::Object{{"beta_fast", int64_t{32}},
+                                        {"beta_slow", int64_t{1}},
+                                        {"factor", run.yarn_factor},
+                                        {"mscale", 1.0},
+                                        {"mscale_all_dim", 1.0},
+                                        {"original_max_position_embeddings", run.yarn_original},
+                                        {"type", "yarn"}});
+}
+
+}  // namespace
+
+Result<RunModel> run_model(const RunConfig& run) {
+  FATHOM_TRY(const ConfigText source, config_text(run));
+  Result<Json> json = parse_json(source.text);
+  if (!json.ok()) return invalid_error(source.name, ": ", json.error().message);
+  if (!json->is_object())
+    return invalid_error(source.name, " holds ", json->type_name(), ", expected an object");
+  if (!run.inline_json.empty()) complete(*json);
+  set_precision(*json, run.precision);
+  if (run.yarn_factor > 0) set_yarn(*json, run);
+  RunModel model;
+  model.json = json->dump_pretty() + "\n";
+  FATHOM_TRY(model.config, parse_model_config(model.json, source.name));
+  if (run.sequence_length > model.config.max_position_embeddings) {
+    return invalid_error(run.file, ": data.sequence_length is ", run.sequence_length,
+                         ", the model's max_position_embeddings is ",
+                         model.config.max_position_embeddings,
+                         "; give shorter sequences, or extend the context (model.yarn)");
+  }
+  return model;
+}
+
+}  // namespace fathom
