@@ -1,0 +1,298 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kBatchTokensMax = int64_t{1} << 32;
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+bool is_due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
+
+Json loads_json(const std::vector<std::vector<int64_t>>& loads) {
+  Json out = Json::array();
+  for (const auto& layer : loads) {
+    Json row = Json::array();
+    for (const int64_t load : layer) row.push_back(load);
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+double worst_violation(const std::vector<std::vector<int64_t>>& loads) {
+  double worst = 0;
+  for (const auto& layer : loads) worst = std::max(worst, max_violation(layer));
+  return worst;
+}
+
+}  // namespace
+
+Trainer::Trainer(const RunConfig& config, Compute compute, Trainee& model, TrainerHooks hooks,
+                 RunFolder folder)
+    : config_(config),
+      compute_(compute),
+      model_(model),
+      hooks_(std::move(hooks)),
+      folder_(std::move(folder)),
+      optimizer_(config.optimizer, static_cast<int64_t>(model.values().size())),
+      spikes_(config.spikes.factor, config.spikes.warmup_steps) {
+  state_.digest = config.digest;
+}
+
+Result<std::unique_ptr<Trainer>> Trainer::create(const RunConfig& config, Compute compute,
+                                                 Trainee& model, TrainerHooks hooks, bool resume) {
+  FATHOM_TRY(RunFolder folder, RunFolder::open(config.output));
+  FATHOM_TRY(const std::vector<int64_t> checkpoints, folder.checkpoints());
+  if (!resume && !checkpoints.empty()) {
+    return invalid_error(config.output, " holds a run already; go on with --resume ", config.output,
+                         ", or give another output");
+  }
+  if (resume && checkpoints.empty())
+    return invalid_error(config.output, " has no complete checkpoint to resume from");
+  std::unique_ptr<Trainer> trainer(
+      new Trainer(config, compute, model, std::move(hooks), std::move(folder)));
+  if (resume) {
+    FATHOM_TRY(trainer->state_, load_run_state(trainer->folder_.checkpoint(checkpoints.back()),
+                                               config.digest, model, trainer->optimizer_));
+  } else {
+    FATHOM_RETURN_IF_ERROR(write_file(trainer->folder_.file("run.toml"), write_run_config(config),
+                                      /*force=*/true));
+  }
+  model.weights_changed();
+  const int64_t step = trainer->state_.step;
+  FATHOM_TRY(trainer->log_, RunLog::open(trainer->folder_.file("log.jsonl"), step));
+  FATHOM_TRY(trainer->events_,
+             EventFile::create(config.output, trainer->hooks_.wall_time(), step + 1));
+  return trainer;
+}
+
+void Trainer::note(const std::string& text) const {
+  if (hooks_.note) hooks_.note(text);
+}
+
+bool Trainer::finished() const {
+  return (config_.steps > 0 && state_.step >= config_.steps) ||
+         (config_.tokens > 0 && state_.tokens >= config_.tokens);
+}
+
+void Trainer::enter_stage() {
+  const auto over = [this] {
+    const DataStage& stage = config_.stages[static_cast<size_t>(state_.stage)];
+    const bool by_steps = stage.unit == CurveUnit::kSteps;
+    return stage.until > 0 && (by_steps ? state_.step : state_.tokens) >= stage.until;
+  };
+  while (state_.stage + 1 < static_cast<int64_t>(config_.stages.size()) && over()) {
+    ++state_.stage;
+    state_.stage_sequences = 0;
+  }
+}
+
+Status Trainer::load_batch(int64_t n_sequences) {
+  const int64_t t = config_.sequence_length;
+  if (n_sequences > kBatchTokensMax / (t + 1)) {
+    return exhausted_error("a batch of ", n_sequences, " sequences of ", t,
+                           " tokens is more than this program holds at once");
+  }
+  tokens_.resize(static_cast<size_t>(n_sequences * (t + 1)));
+  mask_.resize(static_cast<size_t>(n_sequences * t));
+  n_targets_ = n_mtp_targets_ = 0;
+  for (int64_t i = 0; i < n_sequences; ++i) {
+    const auto tokens =
+        std::span(tokens_).subspan(static_cast<size_t>(i * (t + 1)), static_cast<size_t>(t + 1));
+    const auto mask = std::span(mask_).subspan(static_cast<size_t>(i * t), static_cast<size_t>(t));
+    FATHOM_RETURN_IF_ERROR(hooks_.sequence(state_.stage, state_.stage_sequences + i, tokens, mask));
+    const int64_t n = std::count(mask.begin(), mask.end(), uint8_t{1});
+    n_targets_ += n;
+    n_mtp_targets_ += n - (mask.front() == 1 ? 1 : 0);  // position i predicts target i + 1
+  }
+  return {};
+}
+
+Result<LossSums> Trainer::accumulate(int64_t n_sequences, const RunPosition& position) {
+  const int64_t t = config_.sequence_length;
+  const int64_t n_micro = n_sequences / config_.micro_batch;
+  const double per_balance =
+      static_cast<double>(config_.balance.batch_wise ? n_micro : n_sequences);
+  const LossWeights weights = {
+      .main_scale = 1.0 / static_cast<double>(std::max<int64_t>(1, n_targets_)),
+      .mtp_scale = 1.0 / static_cast<double>(std::max<int64_t>(1, n_mtp_targets_)),
+      .mtp_lambda = curve_value(config_.mtp_lambda, position),
+      .balance_alpha = config_.balance.sequence_alpha,
+      .balance_scale = 1.0 / per_balance,
+      .batch_wise = config_.balance.batch_wise};
+  LossSums sums;
+  for (int64_t micro = 0; micro < n_micro; ++micro) {
+    GradientTree::clear(compute_, model_.gradients());
+    const int64_t first = micro * config_.micro_batch;
+    const auto tokens = std::span(tokens_).subspan(
+        static_cast<size_t>(first * (t + 1)), static_cast<size_t>(config_.micro_batch * (t + 1)));
+    const auto mask = std::span(mask_).subspan(static_cast<size_t>(first * t),
+                                               static_cast<size_t>(config_.micro_batch * t));
+    FATHOM_TRY(const LossSums losses,
+               model_.forward_backward(tokens, mask, config_.micro_batch, weights));
+    sums.add(losses);
+    if (micro + 1 < n_micro) tree_.push(compute_, model_.gradients());
+  }
+  tree_.finish(compute_, model_.gradients());
+  sums.main *= weights.main_scale;
+  sums.mtp *= weights.mtp_scale;
+  return sums;
+}
+
+Result<StepReport> Trainer::take_step() {
+  const auto start = std::chrono::steady_clock::now();
+  enter_stage();
+  const RunPosition position = {.step = state_.step + 1, .tokens = state_.tokens};
+  StepReport report;
+  report.sequences = batch_sequences(config_.batch, position, config_.micro_batch);
+  FATHOM_RETURN_IF_ERROR(load_batch(report.sequences));
+  FATHOM_TRY(LossSums sums, accumulate(report.sequences, position));
+  report.loss_main = sums.main;
+  report.loss_mtp = sums.mtp;
+  report.loss_balance = sums.balance;
+  report.loss = sums.main + curve_value(config_.mtp_lambda, position) * sums.mtp + sums.balance;
+  report.gradient_norm = Optimizer::gradient_norm(compute_, model_);
+  report.learning_rate = curve_value(config_.learning_rate, position);
+  report.skipped = !std::isfinite(report.gradient_norm) || !std::isfinite(report.loss);
+  if (!report.skipped) {
+    optimizer_.step(compute_, model_, report.learning_rate, report.gradient_norm, position.step);
+    const double speed = curve_value(config_.balance.bias_speed, position);
+    const auto biases = model_.router_biases();
+    FATHOM_CHECK(biases.empty() || biases.size() == sums.loads.size(), "layers of biases");
+    for (size_t layer = 0; layer < biases.size(); ++layer)
+      update_router_bias(biases[layer], sums.loads[layer], speed);
+    model_.weights_changed();
+  }
+  report.loads = std::move(sums.loads);
+  report.step_tokens = report.sequences * config_.sequence_length;
+  report.spike = spikes_.observe(report.loss, state_.spikes);
+  state_.step = report.step = position.step;
+  state_.tokens += report.step_tokens;
+  state_.stage_sequences += report.sequences;
+  report.tokens = state_.tokens;
+  report.seconds = seconds_since(start);
+  return report;
+}
+
+// Whether the run went back: then the step counts as not done.
+Result<bool> Trainer::handle_spike(const StepReport& report) {
+  if (!report.spike && !report.skipped) return false;
+  note(str_cat("step ", report.step, ": loss ", Json(report.loss).dump(), " is a spike",
+               report.skipped ? "; its gradients are not finite, nothing was updated" : ""));
+  if (!config_.spikes.rollback || state_.spikes.n_rollbacks >= config_.spikes.rollbacks_max)
+    return false;
+  FATHOM_TRY(const std::vector<int64_t> checkpoints, folder_.checkpoints());
+  if (checkpoints.empty()) {
+    note("there is no checkpoint yet to go back to");
+    return false;
+  }
+  const RunState now = state_;
+  FATHOM_TRY(state_, load_run_state(folder_.checkpoint(checkpoints.back()), config_.digest, model_,
+                                    optimizer_));
+  model_.weights_changed();
+  // The batches since the checkpoint are passed over, in the stage where they were taken.
+  state_.stage = now.stage;
+  state_.stage_sequences = now.stage_sequences;
+  state_.spikes.n_rollbacks = now.spikes.n_rollbacks + 1;
+  note(str_cat("back to step ", state_.step, "; the batches since then are skipped"));
+  FATHOM_TRY(log_, RunLog::open(folder_.file("log.jsonl"), state_.step));
+  FATHOM_TRY(events_, EventFile::create(config_.output, hooks_.wall_time(), state_.step + 1));
+  return true;
+}
+
+Status Trainer::write_logs(const StepReport& report) {
+  const double tokens_per_s = static_cast<double>(report.step_tokens) / report.seconds;
+  const double violation = worst_violation(report.loads);
+  FATHOM_RETURN_IF_ERROR(
+      log_->append(Json::Object{{"step", report.step},
+                                {"tokens", report.tokens},
+                                {"sequences", report.sequences},
+                                {"loss", report.loss},
+                                {"loss_main", report.loss_main},
+                                {"loss_mtp", report.loss_mtp},
+                                {"loss_balance", report.loss_balance},
+                                {"gradient_norm", report.gradient_norm},
+                                {"learning_rate", report.learning_rate},
+                                {"tokens_per_s", static_cast<float>(tokens_per_s)},
+                                {"max_violation", static_cast<float>(violation)},
+                                {"loads", loads_json(report.loads)}}));
+  return events_->append(hooks_.wall_time(), report.step,
+                         {{"loss/total", report.loss},
+                          {"loss/main", report.loss_main},
+                          {"loss/mtp", report.loss_mtp},
+                          {"loss/balance", report.loss_balance},
+                          {"optimizer/gradient_norm", report.gradient_norm},
+                          {"optimizer/learning_rate", report.learning_rate},
+                          {"router/max_violation", violation},
+                          {"speed/tokens_per_s", tokens_per_s},
+                          {"data/tokens", static_cast<double>(report.tokens)}});
+}
+
+Status Trainer::checkpoint() {
+  const auto fill = [this](const std::string& folder) -> Status {
+    FATHOM_RETURN_IF_ERROR(save_run_state(folder, state_, model_, optimizer_));
+    return hooks_.save_weights(folder);
+  };
+  const Status written = folder_.write_checkpoint(state_.step, fill);
+  if (!written.ok()) return written;
+  return folder_.remove_old(config_.keep);
+}
+
+// Validation and samples of the weights as they are; whatever happens in them, the checkpoint is
+// written already.
+Status Trainer::show(int64_t step) {
+  Json line = Json::Object{{"step", step}};
+  if (hooks_.evaluate && is_due(config_.evaluate_every, step)) {
+    FATHOM_TRY(const Evaluation result, hooks_.evaluate());
+    line.set("validation_loss", result.loss);
+    Scalars scalars = {{"validation/loss", result.loss}};
+    std::string text =
+        str_cat("step ", step, ": validation loss ", Json(static_cast<float>(result.loss)).dump());
+    if (result.bits_per_byte) {
+      line.set("validation_bits_per_byte", *result.bits_per_byte);
+      scalars.emplace_back("validation/bits_per_byte", *result.bits_per_byte);
+      text += str_cat(", bits per byte ", Json(static_cast<float>(*result.bits_per_byte)).dump());
+    }
+    note(text);
+    FATHOM_RETURN_IF_ERROR(events_->append(hooks_.wall_time(), step, scalars));
+  }
+  if (hooks_.sample && is_due(config_.sample_every, step)) {
+    FATHOM_TRY(const std::vector<std::string> samples, hooks_.sample());
+    Json texts = Json::array();
+    for (const std::string& sample : samples) {
+      note(str_cat("step ", step, ": ", sample));
+      texts.push_back(sample);
+    }
+    line.set("samples", std::move(texts));
+  }
+  return line.as_object().size() > 1 ? log_->append(line) : Status();
+}
+
+Status Trainer::after_step(const StepReport& report) {
+  FATHOM_RETURN_IF_ERROR(write_logs(report));
+  if (hooks_.report) hooks_.report(report);
+  const bool stopped = hooks_.stop && hooks_.stop();
+  if (stopped || finished() || is_due(config_.checkpoint_every, report.step))
+    FATHOM_RETURN_IF_ERROR(checkpoint());
+  if (stopped && !finished()) return Error{ErrorCode::kInterrupted, ""};
+  return show(report.step);
+}
+
+Status Trainer::run() {
+  while (!finished()) {
+    FATHOM_TRY(const StepReport report, take_step());
+    FATHOM_TRY(const bool went_back, handle_spike(report));
+    if (!went_back) FATHOM_RETURN_IF_ERROR(after_step(report));
+  }
+  return {};
+}
+
+}  // namespace fathom
