@@ -35,7 +35,14 @@ void install_signal_handlers() {
   ::sigaction(SIGXFSZ, &action, nullptr);  // a limit on the size of files: write says EFBIG
 }
 
-InterruptScope::InterruptScope() { ++scopes; }
+InterruptScope::InterruptScope(bool also_term) {
+  ++scopes;
+  if (!also_term) return;
+  struct sigaction action = {};
+  sigemptyset(&action.sa_mask);
+  action.sa_handler = on_interrupt;
+  ::sigaction(SIGTERM, &action, nullptr);
+}
 InterruptScope::~InterruptScope() { --scopes; }
 
 bool interrupted() { return flag.load(); }

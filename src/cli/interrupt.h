@@ -12,10 +12,11 @@ namespace fathom::cli {
 void install_signal_handlers();
 
 // While one lives, the first Ctrl-C only sets the flag (and lets a blocked read return with EINTR);
-// another one before the flag is cleared ends the program. May be nested.
+// another one before the flag is cleared ends the program. May be nested. also_term: SIGTERM counts
+// as Ctrl-C from then on.
 class InterruptScope {
  public:
-  InterruptScope();
+  explicit InterruptScope(bool also_term = false);
   ~InterruptScope();
   InterruptScope(const InterruptScope&) = delete;
   InterruptScope& operator=(const InterruptScope&) = delete;

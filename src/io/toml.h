@@ -6,13 +6,14 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "io/json.h"
 
 namespace fathom {
+
+struct TomlMember;
 
 struct TomlValue {
   enum class Type : uint8_t { kBool, kInt, kDouble, kString, kArray, kTable };
@@ -22,14 +23,19 @@ struct TomlValue {
   int64_t integer = 0;
   double number = 0;
   std::string text;
-  std::vector<TomlValue> items;                            // of an array
-  std::vector<std::pair<std::string, TomlValue>> members;  // of a table, sorted by name
+  std::vector<TomlValue> items;     // of an array
+  std::vector<TomlMember> members;  // of a table, sorted by name
 
   // The member of that name, or null; null too if this is no table.
   const TomlValue* find(std::string_view name) const;
   // Adds or replaces the value at a dotted path ("optimizer.clip"), making tables on the way. An
   // error if something on the way is no table.
   Status set(std::string_view path, TomlValue value);
+};
+
+struct TomlMember {
+  std::string name;
+  TomlValue value;
 };
 
 // "a boolean", "an integer", ...: for messages.

@@ -18,6 +18,7 @@ on = true
 sources = [{ path = "a", weight = 2 }, { path = "b", weight = 0.5 }]
 
 [model.inline]
+control = "\u0001\u007f\t"
 "odd key" = [1, 2, 3]
 )";
 
@@ -54,6 +55,8 @@ TEST(Toml, ErrorsNameFileAndLine) {
   EXPECT_FALSE(parse_toml("a = 1\na = 2\n", "run.toml").ok());
   EXPECT_EQ(parse_toml("a = 1\nb = 2024-12-26\n", "run.toml").error().message,
             "run.toml:2: dates and times have no meaning here");
+  EXPECT_FALSE(parse_toml("a = 1\n[\nb]\n", "run.toml").ok());
+  EXPECT_FALSE(parse_toml("a = { b = 1\u8a9e }\n", "run.toml").ok());
   EXPECT_FALSE(parse_toml("a = \"\xff\"\n", "run.toml").ok());
   EXPECT_FALSE(parse_toml("a = " + std::string(100'000, '['), "run.toml").ok());
 }

@@ -146,7 +146,7 @@ void resolve_paths(RunConfig& run) {
 uint64_t digest_of(const TomlValue& document) {
   TomlValue decides = document;
   std::erase_if(decides.members, [](const auto& member) {
-    return std::find(std::begin(kFreeNames), std::end(kFreeNames), member.first) !=
+    return std::find(std::begin(kFreeNames), std::end(kFreeNames), member.name) !=
            std::end(kFreeNames);
   });
   Xxh64 hash;
