@@ -58,7 +58,7 @@ TEST(RunConfig, The671BRecipeIsThatOfTheReport) {
 
 TEST(RunConfig, AllExamplesAreRead) {
   for (const char* name :
-       {"tiny.toml", "deepseek-v3-671b-32k.toml", "deepseek-v3-671b-128k.toml"}) {
+       {"tiny.toml", "default.toml", "deepseek-v3-671b-32k.toml", "deepseek-v3-671b-128k.toml"}) {
     const auto run = read_run_config(kExamples + name, {});
     EXPECT_TRUE(run.ok()) << run.error().message;
   }

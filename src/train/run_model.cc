@@ -6,6 +6,7 @@
 #include "io/json.h"
 #include "io/model_files.h"
 #include "train/run_config.h"
+#include "train/run_folder.h"
 
 namespace fathom {
 namespace {
@@ -22,7 +23,8 @@ Result<ConfigText> config_text(const RunConfig& run) {
     FATHOM_TRY(std::string text, read_file(run.config_path));
     return ConfigText{std::move(text), run.config_path};
   }
-  const std::string path = join_path(run.init, "config.json");
+  FATHOM_TRY(const std::string folder, latest_model_folder(run.init));
+  const std::string path = join_path(folder, "config.json");
   FATHOM_TRY(std::string text, read_file(path));
   return ConfigText{std::move(text), path};
 }
