@@ -107,6 +107,7 @@ Status save_run_state(const std::string& folder, const RunState& state, Trainee&
                       Optimizer& optimizer) {
   const std::vector<Piece> pieces = pieces_of(model, optimizer);
   std::vector<TensorSpec> specs;
+  specs.reserve(pieces.size());
   for (const Piece& piece : pieces) specs.push_back(piece.spec);
   FATHOM_TRY(
       SafetensorsWriter writer,
