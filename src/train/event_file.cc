@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <climits>
+#include <optional>
 
 #include "base/crc32c.h"
 
@@ -73,11 +75,11 @@ std::string host_name() {
   return ::gethostname(name, HOST_NAME_MAX) == 0 ? name : "unknown";
 }
 
-bool is_kept(std::string_view line, int64_t last_step) {
-  const Result<Json> json = parse_json(line);
-  if (!json.ok()) return false;
-  const Json* step = json->find("step");
-  return step != nullptr && step->is_int() && step->as_int() <= last_step;
+// The step of a line; nothing if it is no line of a run's log.
+std::optional<int64_t> step_of(const Result<Json>& line) {
+  const Json* step = line.ok() ? line->find("step") : nullptr;
+  if (step == nullptr || !step->is_int()) return std::nullopt;
+  return step->as_int();
 }
 
 }  // namespace
@@ -132,6 +134,7 @@ Status EventFile::append(double wall_time, int64_t step, const Scalars& scalars)
 }
 
 Result<RunLog> RunLog::open(const std::string& path, int64_t last_step) {
+  std::vector<Json> last;
   if (path_exists(path)) {
     FATHOM_TRY(const std::string text, read_file(path, kLogBytesMax));
     std::string kept;
@@ -139,13 +142,22 @@ Result<RunLog> RunLog::open(const std::string& path, int64_t last_step) {
       const size_t end = text.find('\n', begin);
       if (end == std::string::npos) break;
       const std::string_view line = std::string_view(text).substr(begin, end - begin);
-      if (is_kept(line, last_step)) kept.append(line).append("\n");
+      Result<Json> json = parse_json(line);
+      const std::optional<int64_t> step = step_of(json);
+      if (step && *step <= last_step) kept.append(line).append("\n");
+      if (step == last_step) last.push_back(std::move(json).value());
       begin = end + 1;
     }
     if (kept != text) FATHOM_RETURN_IF_ERROR(write_file(path, kept, /*force=*/true));
   }
   FATHOM_TRY(FileDescriptor file, open_to_append(path));
-  return RunLog(std::move(file));
+  return RunLog(std::move(file), std::move(last));
+}
+
+bool RunLog::had(int64_t step, std::string_view field) const {
+  return std::any_of(last_.begin(), last_.end(), [=](const Json& line) {
+    return line.find("step")->as_int() == step && line.find(field) != nullptr;
+  });
 }
 
 Status RunLog::append(const Json& line) { return write_all(file_, line.dump() + "\n"); }

@@ -49,10 +49,15 @@ class RunLog {
   // half-written: what follows writes them again.
   static Result<RunLog> open(const std::string& path, int64_t last_step);
   Status append(const Json& line);
+  // Whether a line of this step had the field when the log was opened, if the step is last_step;
+  // false for all others.
+  bool had(int64_t step, std::string_view field) const;
 
  private:
-  explicit RunLog(FileDescriptor file) : file_(std::move(file)) {}
+  RunLog(FileDescriptor file, std::vector<Json> last)
+      : file_(std::move(file)), last_(std::move(last)) {}
   FileDescriptor file_;
+  std::vector<Json> last_;  // the lines of last_step
 };
 
 }  // namespace fathom

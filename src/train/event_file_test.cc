@@ -74,6 +74,9 @@ TEST(RunLog, GoesOnWhereTheCheckpointStands) {
   {
     auto log = RunLog::open(path, 2);
     ASSERT_TRUE(log.ok());
+    EXPECT_TRUE(log->had(2, "loss"));
+    EXPECT_FALSE(log->had(2, "samples"));
+    EXPECT_FALSE(log->had(1, "loss"));
     ASSERT_TRUE(log->append(Json::Object{{"step", int64_t{3}}}).ok());
   }
   EXPECT_EQ(text_of(path), "{\"step\":1,\"loss\":0.5}\n{\"step\":2,\"loss\":0.5}\n{\"step\":3}\n");

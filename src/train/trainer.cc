@@ -250,7 +250,8 @@ Status Trainer::checkpoint() {
 // written already.
 Status Trainer::show(int64_t step) {
   Json line = Json::Object{{"step", step}};
-  if (hooks_.evaluate && is_due(config_.evaluate_every, step)) {
+  if (hooks_.evaluate && is_due(config_.evaluate_every, step) &&
+      !log_->had(step, "validation_loss")) {
     FATHOM_TRY(const Evaluation result, hooks_.evaluate());
     line.set("validation_loss", result.loss);
     Scalars scalars = {{"validation/loss", result.loss}};
@@ -264,7 +265,7 @@ Status Trainer::show(int64_t step) {
     note(text);
     FATHOM_RETURN_IF_ERROR(events_->append(hooks_.wall_time(), step, scalars));
   }
-  if (hooks_.sample && is_due(config_.sample_every, step)) {
+  if (hooks_.sample && is_due(config_.sample_every, step) && !log_->had(step, "samples")) {
     FATHOM_TRY(const std::vector<std::string> samples, hooks_.sample());
     Json texts = Json::array();
     for (const std::string& sample : samples) {
@@ -287,6 +288,8 @@ Status Trainer::after_step(const StepReport& report) {
 }
 
 Status Trainer::run() {
+  // What was due when the run was stopped after writing its checkpoint.
+  if (state_.step > 0) FATHOM_RETURN_IF_ERROR(show(state_.step));
   while (!finished()) {
     FATHOM_TRY(const StepReport report, take_step());
     FATHOM_TRY(const bool went_back, handle_spike(report));

@@ -343,6 +343,30 @@ TEST(Trainer, SaveComesBeforeEvaluateAndSample) {
   EXPECT_EQ(std::count(log->begin(), log->end(), '\n'), 8);
 }
 
+TEST(Trainer, WhatWasDueWhenItWasStoppedIsShownOnce) {
+  TempFolder folder;
+  const std::vector<std::string> sets = {"steps=12", "evaluate.every=4"};
+  int n_evaluated = 0;
+  const auto evaluate = [&]() -> Result<Evaluation> {
+    ++n_evaluated;
+    return Evaluation{.loss = 2.0, .bits_per_byte = {}};
+  };
+  SmallRun first(folder, sets);
+  first.hooks.evaluate = evaluate;
+  first.stop_after = 4;
+  ASSERT_FALSE(first.train(false).ok());
+  EXPECT_EQ(n_evaluated, 0);  // stopped: there is no time for it
+  for (int stop_after : {2, -1}) {
+    SmallRun next(folder, sets);
+    next.hooks.evaluate = evaluate;
+    next.stop_after = stop_after;
+    EXPECT_EQ(next.train(true).ok(), stop_after < 0);
+  }
+  EXPECT_EQ(n_evaluated, 3);  // after 4, 8 and 12 steps
+  EXPECT_TRUE(SmallRun(folder, sets).train(true).ok());
+  EXPECT_EQ(n_evaluated, 3);
+}
+
 TEST(Trainer, OneProcessTrainsInAFolder) {
   TempFolder folder;
   const auto held = RunFolder::open(folder / "run");
