@@ -47,7 +47,9 @@ struct State {
         m(static_cast<size_t>(n)),
         v(static_cast<size_t>(n)) {}
   bool same_bytes(const State& other) const {
-    return std::memcmp(value.data(), other.value.data(), value.size() * sizeof(float)) == 0 &&
+    // Bytes, so that a NaN equals itself; memcmp takes no null, which empty vectors may give.
+    return (value.empty() ||
+            std::memcmp(value.data(), other.value.data(), value.size() * sizeof(float)) == 0) &&
            m == other.m && v == other.v;
   }
 };
