@@ -13,6 +13,7 @@ constexpr KernelSet kRefSet = {
     .attention = &ref::kAttention,
     .elementwise = &ref::kElementwise,
     .optimizer = &ref::kOptimizer,
+    .gradient = &ref::kGradient,
     .limits = {ref::limit_read, ref::limit_fp32, ref::limit_bf16, ref::limit_int8},
 };
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/attention_args.h"
 #include "kernels/dispatch.h"
 #include "kernels/elementwise_table.h"
+#include "kernels/gradient_table.h"
 #include "kernels/linear_table.h"
 #include "kernels/machine_limits_args.h"
 #include "kernels/optimizer_table.h"
@@ -21,6 +22,7 @@ struct KernelSet {
   const AttentionTable* attention = nullptr;
   const ElementwiseTable* elementwise = nullptr;
   const OptimizerTable* optimizer = nullptr;
+  const GradientTable* gradient = nullptr;
   MachineLimitLoops limits;
 };
 

@@ -1,9 +1,14 @@
 // One layer of the model: pre-norm residual blocks (spec §2), and the two shared pieces below them,
 // projections and the SwiGLU MLP of the dense layers and the shared expert.
+#include "kernels/adamw.h"
 #include "kernels/elementwise.h"
 #include "model/step.h"
 
 namespace fathom {
+
+void keep(const Step& step, const float* rows, Buffer<float>& to, int64_t width) {
+  copy_or_clear(step.compute, to.data(), rows, step.n_rows * width);
+}
 
 void project(Step& step, const float* x, int64_t ldx, int64_t k,
              std::initializer_list<Projection> projections) {
@@ -27,7 +32,31 @@ void project(Step& step, const float* x, int64_t ldx, int64_t k,
   }
 }
 
-void mlp(Step& step, const MlpWeights& w, const float* h, float* out) {
+void kept_glu(Step& step, const LinearInput& x, std::span<const GluJob> jobs, float* h,
+              int64_t n_rows, int64_t width, SavedRows& gate, SavedRows& up) {
+  float* const gates = step.tape->gate_scratch();
+  float* const ups = step.tape->up_scratch();
+  const std::span<LinearJob> halves = step.tape->jobs();
+  for (const bool is_up : {false, true}) {
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      const GluJob& job = jobs[i];
+      halves[i] = {.weight = is_up ? job.up : job.gate,
+                   .rows = job.rows,
+                   .n_rows = job.n_rows,
+                   .y = (is_up ? ups : gates) + (job.h - h),
+                   .ldy = width};
+    }
+    linear(step.compute, x, halves.first(jobs.size()));
+  }
+  step.compute.pool->parallel_for(n_rows, [&](int64_t row, int) {
+    const int64_t at = row * width;
+    silu_mul_row(step.compute.isa, gates + at, ups + at, h + at, width);
+  });
+  gate.store(step.compute, gates, width, n_rows, width);
+  up.store(step.compute, ups, width, n_rows, width);
+}
+
+void mlp(Step& step, const MlpWeights& w, int64_t layer, const float* h, float* out) {
   Workspace& ws = step.ws;
   const int64_t hidden_size = step.config.hidden_size;
   const int64_t width = w.gate_proj.n;
@@ -39,7 +68,11 @@ void mlp(Step& step, const MlpWeights& w, const float* h, float* out) {
                       .n_rows = step.n_rows,
                       .h = ws.mlp_h.data(),
                       .ldh = width};
-  linear_glu(step.compute, ws.input, {&glu, 1});
+  if (LayerTape* tape = step.tape_of(layer)) {
+    kept_glu(step, ws.input, {&glu, 1}, glu.h, step.n_rows, width, tape->gate, tape->up);
+  } else {
+    linear_glu(step.compute, ws.input, {&glu, 1});
+  }
   mlp_down(step, w, out);
 }
 
@@ -56,18 +89,21 @@ bool decoder_layer(Step& step, const LayerWeights& w, int64_t layer, float* x) {
   const float eps = static_cast<float>(step.config.rms_norm_eps);
   float* const h = step.ws.normed.data();
   float* const out = step.ws.out.data();
+  LayerTape* const tape = step.tape_of(layer);
 
+  if (tape != nullptr) keep(step, x, tape->x, hidden_size);
   rms_norm(step.compute, x, hidden_size, w.input_layernorm.data(), eps, h, hidden_size, step.n_rows,
            hidden_size);
   mla(step, w.self_attn, layer, h, out);
   add_in_place(step.compute, x, out, step.n_rows * hidden_size);
 
+  if (tape != nullptr) keep(step, x, tape->x_mid, hidden_size);
   rms_norm(step.compute, x, hidden_size, w.post_attention_layernorm.data(), eps, h, hidden_size,
            step.n_rows, hidden_size);
   if (w.is_moe) {
     if (!moe(step, w.moe, layer, h, out)) return false;
   } else {
-    mlp(step, w.mlp, h, out);
+    mlp(step, w.mlp, layer, h, out);
   }
   add_in_place(step.compute, x, out, step.n_rows * hidden_size);
   return true;

@@ -8,12 +8,9 @@
 namespace fathom {
 
 namespace {
-// Of the norms of the two latents, whatever rms_norm_eps says (as the reference implementations
-// have it).
-constexpr float kLatentNormEps = 1e-6f;
 
 // q [n_rows, n_heads, nope | rope], the rope part rotated.
-void queries(Step& step, const AttentionWeights& w, const float* h) {
+void queries(Step& step, const AttentionWeights& w, int64_t layer, const float* h) {
   const ModelConfig& config = step.config;
   Workspace& ws = step.ws;
   const int64_t q_width = config.num_attention_heads * config.qk_head_dim();
@@ -23,6 +20,7 @@ void queries(Step& step, const AttentionWeights& w, const float* h) {
     const int64_t rank = config.q_lora_rank;
     project(step, h, config.hidden_size, config.hidden_size,
             {{w.q_a_proj, ws.q_a.data(), rank}, kv});
+    if (LayerTape* tape = step.tape_of(layer)) keep(step, ws.q_a.data(), tape->q_a, rank);
     rms_norm(step.compute, ws.q_a.data(), rank, w.q_a_layernorm.data(), kLatentNormEps,
              ws.q_a.data(), rank, step.n_rows, rank);
     project(step, ws.q_a.data(), rank, rank, {{w.q_b_proj, ws.q.data(), q_width}});
@@ -38,6 +36,7 @@ void rotate_and_cache(Step& step, const AttentionWeights& w, int64_t layer) {
   const ModelConfig& config = step.config;
   Workspace& ws = step.ws;
   const int64_t kv_width = config.kv_lora_rank + config.qk_rope_head_dim;
+  if (LayerTape* tape = step.tape_of(layer)) keep(step, ws.kv_a.data(), tape->kv_a, kv_width);
   rms_norm(step.compute, ws.kv_a.data(), kv_width, w.kv_a_layernorm.data(), kLatentNormEps,
            ws.kv_a.data(), kv_width, step.n_rows, config.kv_lora_rank);
   step.compute.pool->parallel_for(step.n_rows, [&](int64_t row, int) {
@@ -63,7 +62,7 @@ void rotate_and_cache(Step& step, const AttentionWeights& w, int64_t layer) {
 void mla(Step& step, const AttentionWeights& w, int64_t layer, const float* h, float* out) {
   const ModelConfig& config = step.config;
   Workspace& ws = step.ws;
-  queries(step, w, h);
+  queries(step, w, layer, h);
   rotate_and_cache(step, w, layer);
 
   int64_t row = 0;
@@ -81,6 +80,8 @@ void mla(Step& step, const AttentionWeights& w, int64_t layer, const float* h, f
             {ws.attention_jobs.data(), sequences.size()}, ws.q.data(), ws.o.data(), ws.attention);
 
   const int64_t o_width = config.num_attention_heads * config.v_head_dim;
+  if (LayerTape* tape = step.tape_of(layer))
+    tape->o.store(step.compute, ws.o.data(), o_width, step.n_rows, o_width);
   project(step, ws.o.data(), o_width, o_width, {{w.o_proj, out, config.hidden_size}});
 }
 

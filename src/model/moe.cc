@@ -34,6 +34,18 @@ void choose_experts(Step& step, const MoeWeights& w, int64_t layer, const float*
   }
 }
 
+// The choice onto the tape; route() has left the affinities in place of the logits.
+void keep_routing(Step& step, RoutingTape& tape) {
+  const Workspace& ws = step.ws;
+  const int64_t n_slots = step.n_rows * step.config.num_experts_per_tok;
+  keep(step, ws.router_logits.data(), tape.affinities, step.config.n_routed_experts);
+  keep(step, ws.expert_weights.data(), tape.expert_weights, step.config.num_experts_per_tok);
+  std::copy_n(ws.expert_ids.data(), n_slots, tape.expert_ids.data());
+  std::copy_n(ws.slot_of.data(), n_slots, tape.slot_of.data());
+  std::copy_n(ws.slot_token.data(), n_slots, tape.slot_token.data());
+  std::copy_n(ws.expert_begin.data(), step.config.n_routed_experts + 1, tape.expert_begin.data());
+}
+
 // Slots are the (token, expert) pairs grouped by expert, tokens ascending.
 void gather_by_expert(Step& step) {
   Workspace& ws = step.ws;
@@ -64,16 +76,17 @@ std::span<const int32_t> chosen_experts(Step& step) {
 }
 
 // The shared expert joins the first group of routed ones where it takes the same input, as it does
-// in every published file.
+// in every published file. In training it is by itself.
 bool shared_joins(const Step& step, const MoeWeights& w) {
-  return !w.shared_experts.gate_proj.empty() &&
+  return step.tape == nullptr && !w.shared_experts.gate_proj.empty() &&
          input_format(step.activations, w.shared_experts.gate_proj.dtype) ==
              input_format(step.activations, w.experts[0].gate_proj.dtype);
 }
 
 // expert_out [slots, hidden_size] of a group of routed experts, and mlp_h of the shared one if that
 // is given. A group's rows of expert_h stand together from 0.
-void run_group(Step& step, std::span<const ReadyExpert> group, const MlpWeights* shared) {
+void run_group(Step& step, int64_t layer, std::span<const ReadyExpert> group,
+               const MlpWeights* shared) {
   const ModelConfig& config = step.config;
   Workspace& ws = step.ws;
   const int64_t width = config.moe_intermediate_size;
@@ -103,8 +116,14 @@ void run_group(Step& step, std::span<const ReadyExpert> group, const MlpWeights*
                            .h = ws.mlp_h.data(),
                            .ldh = shared->gate_proj.n};
   }
-  linear_glu(step.compute, ws.input,
-             {ws.glu_jobs.data(), static_cast<size_t>(n_jobs + (shared != nullptr ? 1 : 0))});
+  const std::span<const GluJob> glus(ws.glu_jobs.data(),
+                                     static_cast<size_t>(n_jobs + (shared != nullptr ? 1 : 0)));
+  if (LayerTape* tape = step.tape_of(layer)) {
+    kept_glu(step, ws.input, glus, ws.expert_h.data(), n_slots, width, tape->expert_gate,
+             tape->expert_up);
+  } else {
+    linear_glu(step.compute, ws.input, glus);
+  }
   const InputFormat mid = input_format(step.activations, group[0].weights->down_proj.dtype);
   ws.expert_input.prepare(step.compute, ws.expert_h.data(), width, n_slots, width, mid);
   linear(step.compute, ws.expert_input,
@@ -124,27 +143,27 @@ bool run_experts(Step& step, const MoeWeights& w, int64_t layer, const float* h)
       ws.ready_experts[static_cast<int64_t>(i)] = {chosen[i],
                                                    &w.experts[static_cast<size_t>(chosen[i])]};
     }
-    run_group(step, {ws.ready_experts.data(), chosen.size()}, shared);
+    run_group(step, layer, {ws.ready_experts.data(), chosen.size()}, shared);
     return true;
   }
   step.experts->request(layer, chosen);
   for (size_t done = 0; done < chosen.size(); shared = nullptr) {
     const std::span<const ReadyExpert> group = step.experts->next_group();
     if (group.empty()) return false;
-    run_group(step, group, shared);
+    run_group(step, layer, group, shared);
     done += group.size();
   }
   return true;
 }
 
 // out [n_rows, hidden_size] of the shared expert.
-void finish_shared(Step& step, const MoeWeights& w, const float* h, float* out) {
+void finish_shared(Step& step, const MoeWeights& w, int64_t layer, const float* h, float* out) {
   if (w.shared_experts.gate_proj.empty()) {
     std::fill_n(out, step.n_rows * step.config.hidden_size, 0.0f);
   } else if (shared_joins(step, w)) {
     mlp_down(step, w.shared_experts, out);
   } else {
-    mlp(step, w.shared_experts, h, out);
+    mlp(step, w.shared_experts, layer, h, out);
   }
 }
 
@@ -174,8 +193,9 @@ void combine(Step& step, float* out) {
 bool moe(Step& step, const MoeWeights& w, int64_t layer, const float* h, float* out) {
   choose_experts(step, w, layer, h);
   gather_by_expert(step);
+  if (LayerTape* tape = step.tape_of(layer)) keep_routing(step, tape->routing);
   if (!run_experts(step, w, layer, h)) return false;
-  finish_shared(step, w, h, out);
+  finish_shared(step, w, layer, h, out);
   combine(step, out);
   return true;
 }

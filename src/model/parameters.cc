@@ -158,6 +158,16 @@ std::vector<TensorSpec> stored_tensors(const ModelConfig& config, WeightPrecisio
   return out;
 }
 
+std::vector<TensorSpec> stored_tensors_once(const ModelConfig& config, WeightPrecision precision) {
+  std::vector<TensorSpec> tensors = stored_tensors(config, precision);
+  std::erase_if(tensors, [](const TensorSpec& spec) {
+    return spec.name.starts_with("model.layers.") &&
+           (spec.name.ends_with(".embed_tokens.weight") ||
+            spec.name.ends_with(".shared_head.head.weight"));
+  });
+  return tensors;
+}
+
 ByteCount count_bytes(const std::vector<TensorSpec>& tensors) {
   ByteCount out;
   for (const TensorSpec& tensor : tensors) {

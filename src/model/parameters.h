@@ -46,6 +46,9 @@ enum class WeightPrecision : uint8_t { kAsConfigured, kFp8, kBf16, kF32 };
 // head is left out.
 std::vector<TensorSpec> stored_tensors(const ModelConfig& config, WeightPrecision precision);
 
+// The same without the MTP modules' copies of embedding and head, which the model never reads.
+std::vector<TensorSpec> stored_tensors_once(const ModelConfig& config, WeightPrecision precision);
+
 struct ByteCount {
   int64_t total = 0;
   std::vector<std::pair<Dtype, int64_t>> by_dtype;  // largest first

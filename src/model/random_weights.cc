@@ -226,13 +226,7 @@ void fill_in_regions(int64_t n, int64_t units_per_task, int64_t unit_bytes, int6
 }  // namespace
 
 std::vector<TensorSpec> random_tensors(const ModelConfig& config) {
-  std::vector<TensorSpec> tensors = stored_tensors(config, WeightPrecision::kAsConfigured);
-  std::erase_if(tensors, [](const TensorSpec& spec) {
-    return spec.name.starts_with("model.layers.") &&
-           (spec.name.ends_with(".embed_tokens.weight") ||
-            spec.name.ends_with(".shared_head.head.weight"));
-  });
-  return tensors;
+  return stored_tensors_once(config, WeightPrecision::kAsConfigured);
 }
 
 Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::string& name,

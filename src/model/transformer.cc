@@ -48,6 +48,21 @@ void Transformer::begin(const Batch& batch) {
   }
 }
 
+Step Transformer::step(const Batch& batch, ForwardObserver* observer) {
+  return {config_,
+          compute_,
+          options_.activations,
+          attention_shape_,
+          kv_layout_,
+          rope_,
+          batch,
+          batch.n_rows(),
+          ws_,
+          observer,
+          experts_,
+          tape_};
+}
+
 void Transformer::embed(const Batch& batch, float* x) {
   int64_t row = 0;
   for (const BatchSequence& sequence : batch.sequences) {
@@ -62,23 +77,14 @@ void Transformer::embed(const Batch& batch, float* x) {
 const float* Transformer::forward(const Batch& batch, ForwardObserver* observer) {
   begin(batch);
   const int64_t n_rows = batch.n_rows();
-  Step step{config_,
-            compute_,
-            options_.activations,
-            attention_shape_,
-            kv_layout_,
-            rope_,
-            batch,
-            n_rows,
-            ws_,
-            observer,
-            experts_};
+  Step step = this->step(batch, observer);
   float* const x = ws_.x.data();
   embed(batch, x);
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     if (!decoder_layer(step, weights_.layers[static_cast<size_t>(layer)], layer, x)) return nullptr;
     if (observer != nullptr) observer->on_layer(layer, x, n_rows);
   }
+  if (tape_ != nullptr) keep(step, x, tape_->before_norm(0), config_.hidden_size);
   rms_norm(compute_, x, config_.hidden_size, weights_.norm.data(),
            static_cast<float>(config_.rms_norm_eps), ws_.hidden.data(), config_.hidden_size, n_rows,
            config_.hidden_size);
@@ -96,17 +102,7 @@ const float* Transformer::mtp_forward(int64_t module, const Batch& batch, const 
   const int64_t n_rows = batch.n_rows();
   const int64_t hidden_size = config_.hidden_size;
   const float eps = static_cast<float>(config_.rms_norm_eps);
-  Step step{config_,
-            compute_,
-            options_.activations,
-            attention_shape_,
-            kv_layout_,
-            rope_,
-            batch,
-            n_rows,
-            ws_,
-            observer,
-            experts_};
+  Step step = this->step(batch, observer);
   float* const x = ws_.x.data();
   float* const concat = ws_.concat.data();
   embed(batch, x);
@@ -117,6 +113,7 @@ const float* Transformer::mtp_forward(int64_t module, const Batch& batch, const 
   project(step, concat, 2 * hidden_size, 2 * hidden_size, {{w.eh_proj, x, hidden_size}});
   if (!decoder_layer(step, w.layer, config_.num_hidden_layers + module, x)) return nullptr;
   if (observer != nullptr) observer->on_layer(config_.num_hidden_layers + module, x, n_rows);
+  if (tape_ != nullptr) keep(step, x, tape_->before_norm(1 + module), hidden_size);
   rms_norm(compute_, x, hidden_size, w.shared_head_norm.data(), eps, ws_.hidden.data(), hidden_size,
            n_rows, hidden_size);
   return ws_.hidden.data();

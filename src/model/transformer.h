@@ -17,6 +17,9 @@
 
 namespace fathom {
 
+struct Step;
+class Tape;
+
 struct ModelOptions {
   Activations activations = Activations::kBf16;
   KvDtype kv_dtype = KvDtype::kBf16;
@@ -36,9 +39,15 @@ class Transformer {
   void set_expert_source(ExpertSource* source) { experts_ = source; }
   const ExpertSource* expert_source() const { return experts_; }
 
+  // Passes leave on tape what the pass back needs (model/backward.h); null: nothing. All weights
+  // are in memory then.
+  void set_tape(Tape* tape) { tape_ = tape; }
+
   const ModelConfig& config() const { return config_; }
   const ModelWeights& weights() const { return weights_; }
   const KvLayout& kv_layout() const { return kv_layout_; }
+  const RopeTable& rope() const { return rope_; }
+  const AttentionShape& attention_shape() const { return attention_shape_; }
   const Compute& compute() const { return compute_; }
   const WorkspaceLimits& limits() const { return options_.limits; }
   // Layers that a cache holds rows for: those of the main model, then the MTP modules.
@@ -62,6 +71,7 @@ class Transformer {
 
  private:
   void begin(const Batch& batch);
+  Step step(const Batch& batch, ForwardObserver* observer);
   void embed(const Batch& batch, float* x);
 
   const ModelConfig& config_;
@@ -73,6 +83,7 @@ class Transformer {
   RopeTable rope_;
   Workspace ws_;
   ExpertSource* experts_ = nullptr;
+  Tape* tape_ = nullptr;
 };
 
 // The layout of a cache's rows for this model.

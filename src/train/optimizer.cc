@@ -99,18 +99,4 @@ double max_violation(std::span<const int64_t> loads) {
          1.0;
 }
 
-void LossSums::add(const LossSums& other) {
-  main += other.main;
-  mtp += other.mtp;
-  balance += other.balance;
-  if (loads.empty()) {
-    loads = other.loads;
-    return;
-  }
-  FATHOM_CHECK(loads.size() == other.loads.size(), "layers of two micro-batches");
-  for (size_t layer = 0; layer < loads.size(); ++layer) {
-    for (size_t i = 0; i < loads[layer].size(); ++i) loads[layer][i] += other.loads[layer][i];
-  }
-}
-
 }  // namespace fathom

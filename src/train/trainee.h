@@ -5,41 +5,12 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "model/training.h"
 
 namespace fathom {
-
-// One trainable tensor in the flat buffers.
-struct TrainedTensor {
-  std::string name;  // as the checkpoint names it
-  std::vector<int64_t> shape;
-  int64_t offset = 0;  // in values; of both buffers
-  int64_t size = 0;
-  bool decay = true;  // false: a norm
-};
-
-// How the losses of one micro-batch count in the gradient of the whole batch.
-struct LossWeights {
-  double main_scale = 0;  // 1 / targets of the batch
-  double mtp_scale = 0;   // 1 / MTP targets of the batch
-  double mtp_lambda = 0;
-  double balance_alpha = 0;
-  double balance_scale = 0;  // 1 / sequences of the batch; batch_wise: 1 / micro-batches
-  bool batch_wise = false;
-};
-
-// Of one micro-batch or summed over several.
-struct LossSums {
-  double main = 0;     // sum of cross-entropies in nats
-  double mtp = 0;      // of the MTP modules
-  double balance = 0;  // the balance term as it enters the loss, alpha and scale included
-  std::vector<std::vector<int64_t>> loads;  // [layer][expert]: tokens sent to it; MTP's last
-
-  void add(const LossSums& other);
-};
 
 class Trainee {
  public:

@@ -32,6 +32,7 @@ KernelSet neon_set() {
       .attention = &neon::kAttention,
       .elementwise = &neon::kElementwise,
       .optimizer = &neon::kOptimizer,
+      .gradient = &neon::kGradient,
       .limits = {neon::limit_read, neon::limit_fp32, neon::limit_bf16, neon::limit_int8},
   };
 }

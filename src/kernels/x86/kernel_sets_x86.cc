@@ -82,6 +82,7 @@ constexpr KernelSet kSets[] = {
         .attention = &avx2::kAttention,
         .elementwise = &avx2::kElementwise,
         .optimizer = &avx2::kOptimizer,
+        .gradient = &avx2::kGradient,
         .limits = {avx2::limit_read, avx2::limit_fp32, avx2::limit_bf16, avx2::limit_int8},
     },
     {
@@ -92,6 +93,7 @@ constexpr KernelSet kSets[] = {
         .attention = &avx512::kAttention,
         .elementwise = &avx512::kElementwise,
         .optimizer = &avx512::kOptimizer,
+        .gradient = &avx512::kGradient,
         .limits = {avx512::limit_read, avx512::limit_fp32, avx512::limit_bf16, avx512::limit_int8},
     },
     {
@@ -102,6 +104,7 @@ constexpr KernelSet kSets[] = {
         .attention = &amx::kAttention,
         .elementwise = &avx512::kElementwise,
         .optimizer = &avx512::kOptimizer,
+        .gradient = &amx::kGradient,
         .limits = {avx512::limit_read, avx512::limit_fp32, amx::limit_bf16, amx::limit_int8},
     },
 };

@@ -1,0 +1,21 @@
+#include "model/training.h"
+
+#include "base/check.h"
+
+namespace fathom {
+
+void LossSums::add(const LossSums& other) {
+  main += other.main;
+  mtp += other.mtp;
+  balance += other.balance;
+  if (loads.empty()) {
+    loads = other.loads;
+    return;
+  }
+  FATHOM_CHECK(loads.size() == other.loads.size(), "layers of two micro-batches");
+  for (size_t layer = 0; layer < loads.size(); ++layer) {
+    for (size_t i = 0; i < loads[layer].size(); ++i) loads[layer][i] += other.loads[layer][i];
+  }
+}
+
+}  // namespace fathom

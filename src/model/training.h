@@ -1,0 +1,45 @@
+// What training says about a model: its trainable tensors in flat buffers, how losses count, and
+// what one micro-batch gave. The model computes them (model/trainable_model.h), the loop decides
+// (train/trainer.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace fathom {
+
+// What the three products of every linear layer take (spec §6.7): kFp8 is the report's framework,
+// kBf16 rounds operands to BF16, kFp32 takes them as they are. Sums are F32 in all of them.
+enum class TrainingPrecision : uint8_t { kFp32, kBf16, kFp8 };
+
+// One trainable tensor in the flat buffers.
+struct TrainedTensor {
+  std::string name;  // as the checkpoint names it
+  std::vector<int64_t> shape;
+  int64_t offset = 0;  // in values; of both buffers
+  int64_t size = 0;
+  bool decay = true;  // false: a norm
+};
+
+// How the losses of one micro-batch count in the gradient of the whole batch.
+struct LossWeights {
+  double main_scale = 0;  // 1 / targets of the batch
+  double mtp_scale = 0;   // 1 / MTP targets of the batch
+  double mtp_lambda = 0;  // 0: the MTP modules are not run
+  double balance_alpha = 0;
+  double balance_scale = 0;  // 1 / sequences of the batch; batch_wise: 1 / micro-batches
+  bool batch_wise = false;   // the balance term over the whole micro-batch, not each sequence
+};
+
+// Of one micro-batch or summed over several.
+struct LossSums {
+  double main = 0;     // sum of cross-entropies in nats
+  double mtp = 0;      // of the MTP modules
+  double balance = 0;  // the balance term as it enters the loss, alpha and scale included
+  std::vector<std::vector<int64_t>> loads;  // [layer][expert]: tokens sent to it; MTP's last
+
+  void add(const LossSums& other);
+};
+
+}  // namespace fathom
