@@ -47,5 +47,8 @@ void add_tokenize(CLI::App& app, Invocation& invocation);
 void add_bench(CLI::App& app, Invocation& invocation);
 void add_convert(CLI::App& app, Invocation& invocation);
 void add_cast(CLI::App& app, Invocation& invocation);
+void add_data(CLI::App& app, Invocation& invocation);
+void add_train(CLI::App& app, Invocation& invocation);
+void add_gradients(CLI::App& app, Invocation& invocation);
 
 }  // namespace fathom::cli

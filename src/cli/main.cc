@@ -21,8 +21,9 @@ namespace fathom::cli {
 namespace {
 
 constexpr const char* kRunning = "Running";
-[[maybe_unused]] constexpr const char* kWeights = "Weights";
-[[maybe_unused]] constexpr const char* kMeasuring = "Measuring";
+constexpr const char* kWeights = "Weights";
+constexpr const char* kTraining = "Training";
+constexpr const char* kMeasuring = "Measuring";
 
 // The commands in the order of `fathom help`, those of one group together. A line is
 // {name, group, summary, add_function}.
@@ -35,6 +36,9 @@ const std::vector<Command> kCommands = {
     {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
     {"convert", kWeights, "the same weights in other files", add_convert},
     {"cast", kWeights, "the same weights in another precision", add_cast},
+    {"data", kTraining, "text and conversations to token shards", add_data},
+    {"train", kTraining, "a model from token shards, from nothing or from a checkpoint", add_train},
+    {"gradients", kTraining, "losses and gradients of one batch", add_gradients},
     {"bench", kMeasuring, "how fast a model runs, beside what this machine could do", add_bench},
 };
 

@@ -34,11 +34,15 @@ void add_threads(CLI::App& app, CommonOptions& options) {
       ->group("Computation");
 }
 
-void add_compute(CLI::App& app, CommonOptions& options) {
-  add_threads(app, options);
+void add_isa(CLI::App& app, CommonOptions& options) {
   add_choice_option(app, "--isa", options.isa, {"auto", "ref", "avx2", "avx512", "amx", "neon"},
                     "Instruction set of the kernels; auto takes the best this machine has")
       ->group("Computation");
+}
+
+void add_compute(CLI::App& app, CommonOptions& options) {
+  add_threads(app, options);
+  add_isa(app, options);
   add_choice_option(
       app, "--activations", options.activations, {"auto", "fp8", "int8", "bf16", "full"},
       "What enters a linear layer: E4M3 in tiles, INT8 in tiles, rounded to BF16, or F32 as it is; "
@@ -78,8 +82,9 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
   }
   if (groups & kComputeOptions) {
     add_compute(app, options);
-  } else if (groups & kThreadsOption) {
-    add_threads(app, options);
+  } else {
+    if (groups & kThreadsOption) add_threads(app, options);
+    if (groups & kIsaOption) add_isa(app, options);
   }
   if (groups & kCacheOptions) add_cache(app, options);
   if (groups & kMemoryOption) {

@@ -41,6 +41,7 @@ enum CommonGroup : unsigned {
   kMemoryOption = 8,    // --max-memory
   kSeedOption = 16,     // --seed
   kThreadsOption = 32,  // --threads alone
+  kIsaOption = 64,      // --isa alone
   kRunOptions = kModelOption | kComputeOptions | kCacheOptions | kMemoryOption | kSeedOption,
 };
 

@@ -306,6 +306,26 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(const ModelConfig
       new TrainableModel(std::make_unique<Parts>(stored, options, std::move(weights), compute)));
 }
 
+int64_t TrainableModel::activation_bytes(const ModelConfig& config, TrainingPrecision precision,
+                                         int64_t max_sequences, int64_t sequence_length) {
+  const int64_t rows = max_sequences * sequence_length, n = config.hidden_size;
+  const int64_t heads = config.num_attention_heads;
+  const int64_t q = heads * config.qk_head_dim(), v = heads * config.v_head_dim;
+  const int64_t kv = heads * (config.qk_nope_head_dim + config.v_head_dim);
+  const int64_t top_k = config.n_routed_experts > 0 ? config.num_experts_per_tok : 0;
+  const int64_t mlp = std::max(config.intermediate_size,
+                               (top_k + config.n_shared_experts) * config.moe_intermediate_size);
+  const int64_t wide = precision == TrainingPrecision::kFp32   ? 4
+                       : precision == TrainingPrecision::kBf16 ? 2
+                                                               : 1;
+  const int64_t tape = 4 * (2 * n + config.q_lora_rank + 2 * config.kv_row_size() +
+                            config.n_routed_experts + 3 * top_k) +
+                       2 * v + 2 * wide * mlp;
+  const int64_t scratch = 4 * (16 * n + 4 * q + 3 * kv + 4 * v + 8 * mlp + 3 * top_k * n);
+  return rows * (config.n_layers_stored() * tape + scratch) +
+         2 * int64_t{4} * kHeadRows * config.vocab_size;
+}
+
 TrainableModel::TrainableModel(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 TrainableModel::~TrainableModel() = default;
 

@@ -42,6 +42,9 @@ class TrainableModel {
                                                         const TrainableOptions& options,
                                                         Compute compute);
   ~TrainableModel();
+  // About what a micro-batch takes beside the weights: tape, workspaces.
+  static int64_t activation_bytes(const ModelConfig& config, TrainingPrecision precision,
+                                  int64_t max_sequences, int64_t sequence_length);
 
   const ModelConfig& config() const;                  // quantization_config as precision has it
   const std::vector<TrainedTensor>& tensors() const;  // sorted by name

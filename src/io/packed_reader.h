@@ -1,0 +1,36 @@
+// A file read from its beginning to its end, unpacked on the way if it is .xz, .zst or .gz (by its
+// first bytes, not its name). Memory is bounded, whatever the file says. The one adapter to
+// liblzma, libzstd and zlib.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace fathom {
+
+class PackedReader {
+ public:
+  // "-" is standard input. Errors: no such file, a folder.
+  static Result<PackedReader> open(const std::string& path);
+  PackedReader(PackedReader&&) noexcept;
+  PackedReader& operator=(PackedReader&&) noexcept;
+  ~PackedReader();
+
+  // The next bytes; 0 at the end. Errors: the file is damaged or cut short, or needs more than the
+  // memory allowed.
+  Result<size_t> read(std::span<char> out);
+  const std::string& name() const;    // for messages
+  int64_t packed_bytes_read() const;  // of the file
+
+ private:
+  struct State;
+  explicit PackedReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace fathom
