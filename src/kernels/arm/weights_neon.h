@@ -82,5 +82,23 @@ FATHOM_INLINE float32x4_t round_e4m3_4(float32x4_t v) {
 }
 FATHOM_INLINE F32 round_e4m3(F32 v) { return {round_e4m3_4(v.low), round_e4m3_4(v.high)}; }
 
+// The codes of values that E4M3 has.
+FATHOM_INLINE uint32x4_t e4m3_codes_4(float32x4_t v) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(v);
+  const uint32x4_t magnitude = vandq_u32(bits, vdupq_n_u32(0x7fffffffu));
+  const uint32x4_t normal = vsubq_u32(vshrq_n_u32(magnitude, 20), vdupq_n_u32(960));
+  const uint32x4_t tiny = vcvtq_u32_f32(vmulq_n_f32(vabsq_f32(v), 512.0f));  // multiples of 2^-9
+  uint32x4_t code = vbslq_u32(vcltq_u32(magnitude, vdupq_n_u32(0x3c800000u)), tiny, normal);
+  code = vbslq_u32(vcgtq_u32(magnitude, vdupq_n_u32(0x7f800000u)), vdupq_n_u32(0x7fu), code);
+  return vorrq_u32(code, vandq_u32(vshrq_n_u32(bits, 24), vdupq_n_u32(0x80u)));
+}
+FATHOM_INLINE void store_e4m3(uint8_t* p, F32 v, Mask m) {
+  const uint16x8_t codes =
+      vcombine_u16(vmovn_u32(e4m3_codes_4(v.low)), vmovn_u32(e4m3_codes_4(v.high)));
+  uint8_t lanes[kLanes];
+  vst1_u8(lanes, vmovn_u16(codes));
+  for (int64_t i = 0; i < m.lanes; ++i) p[i] = lanes[i];
+}
+
 }  // namespace
 }  // namespace fathom::FATHOM_ISA_NAMESPACE

@@ -80,29 +80,13 @@ inline float amax(const float* x, int64_t n) {
   return reduce_max(largest);
 }
 
-// The code of a value that E4M3 has.
-inline uint8_t e4m3_code(float value) {
-  uint32_t bits = 0;
-  __builtin_memcpy(&bits, &value, 4);
-  const uint32_t magnitude = bits & 0x7fffffffu;
-  const uint32_t normal = (magnitude >> 20) - (120u << 3);
-  const auto tiny = static_cast<uint32_t>(static_cast<int32_t>(__builtin_fabsf(value) * 512.0f));
-  uint32_t code = magnitude < 0x3c800000u ? tiny : normal;  // below 2^-6: multiples of 2^-9
-  code = magnitude > 0x7f800000u ? 0x7fu : code;
-  return static_cast<uint8_t>(code | ((bits >> 24) & 0x80u));
-}
-
 inline void e4m3_codes(const float* x, float scale, uint8_t* codes, int64_t n) {
-  const F32 s = set1(scale);
-  float values[kLanes];
+  const F32 s = set1(scale), inverse = set1(1.0f / scale);
+  const bool finite = scale < __builtin_inff();
   for (int64_t i = 0; i < n; i += kLanes) {
-    const int64_t count = n - i < kLanes ? n - i : kLanes;
-    store(values, round_e4m3(div(load(x + i, first_lanes(count)), s)));
-    if (count == kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) codes[i + j] = e4m3_code(values[j]);
-    } else {
-      for (int64_t j = 0; j < count; ++j) codes[i + j] = e4m3_code(values[j]);
-    }
+    const Mask m = first_lanes(n - i);
+    const F32 v = load(x + i, m);
+    store_e4m3(codes + i, round_e4m3(finite ? quotient(v, s, inverse) : div(v, s)), m);
   }
 }
 
@@ -162,9 +146,10 @@ inline void quantize_columns(float* x, int64_t ldx, int64_t n_t, int64_t n, floa
     F32 largest = zero();
     for (int64_t t = 0; t < n_t; ++t) largest = max(abs(load(x + t * ldx + j, m)), largest);
     const F32 scale = div(max(largest, set1(1e-4f)), set1(448.0f));
+    const F32 inverse = div(set1(1.0f), scale);
     store(scales + j, scale, m);
     for (int64_t t = 0; t < n_t; ++t)
-      store(x + t * ldx + j, round_e4m3(div(load(x + t * ldx + j, m), scale)), m);
+      store(x + t * ldx + j, round_e4m3(quotient(load(x + t * ldx + j, m), scale, inverse)), m);
   }
 }
 

@@ -37,9 +37,11 @@ void prepare_tile(const PrepareRow& args, int64_t k0) {
     scale = tile_scale(reduce_max(largest), args.rounding == RowRounding::kE4m3Ue8m0);
   }
   args.scales[k0 / kLinearBlock] = scale;
+  const F32 divisor = set1(scale), inverse = set1(1.0f / scale);
+  const bool finite = scale < __builtin_inff();
   for (int j = 0; j < kVectors; ++j) {
     F32 v = load_up_to(args.x + k0 + j * kLanes, count - j * kLanes);
-    if (quantised) v = round_e4m3(div(v, set1(scale)));
+    if (quantised) v = round_e4m3(finite ? quotient(v, divisor, inverse) : div(v, divisor));
     if (args.rounding == RowRounding::kBf16) v = round_bf16(v);
     store(args.out + k0 + j * kLanes, v);
   }

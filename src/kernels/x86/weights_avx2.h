@@ -106,5 +106,23 @@ FATHOM_INLINE F32 round_e4m3(F32 v) {
   return _mm256_or_ps(result, sign);
 }
 
+// The codes of values that E4M3 has.
+FATHOM_INLINE void store_e4m3(uint8_t* p, F32 v, Mask m) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+  const __m256i normal = _mm256_sub_epi32(_mm256_srli_epi32(magnitude, 20), _mm256_set1_epi32(960));
+  const __m256i tiny = _mm256_cvttps_epi32(mul(abs(v), set1(512.0f)));  // multiples of 2^-9
+  const __m256i is_tiny = _mm256_cmpgt_epi32(_mm256_set1_epi32(0x3c800000), magnitude);
+  const __m256i is_nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
+  __m256i code = _mm256_blendv_epi8(normal, tiny, is_tiny);
+  code = _mm256_blendv_epi8(code, _mm256_set1_epi32(0x7f), is_nan);
+  code =
+      _mm256_or_si256(code, _mm256_and_si256(_mm256_srli_epi32(bits, 24), _mm256_set1_epi32(0x80)));
+  alignas(32) int32_t lanes[8];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), code);
+  const int64_t n = lanes_of(m);
+  for (int64_t i = 0; i < n; ++i) p[i] = static_cast<uint8_t>(lanes[i]);
+}
+
 }  // namespace
 }  // namespace fathom::avx2

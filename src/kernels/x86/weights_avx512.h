@@ -132,5 +132,20 @@ FATHOM_INLINE F32 round_e4m3(F32 v) {
   return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(result), sign));
 }
 
+// The codes of values that E4M3 has.
+FATHOM_INLINE void store_e4m3(uint8_t* p, F32 v, Mask m) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+  const __m512i normal = _mm512_sub_epi32(_mm512_srli_epi32(magnitude, 20), _mm512_set1_epi32(960));
+  const __m512i tiny = _mm512_cvttps_epi32(mul(abs(v), set1(512.0f)));  // multiples of 2^-9
+  const Mask is_tiny = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x3c800000));
+  const Mask is_nan = _mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000));
+  __m512i code = _mm512_mask_mov_epi32(normal, is_tiny, tiny);
+  code = _mm512_mask_mov_epi32(code, is_nan, _mm512_set1_epi32(0x7f));
+  code =
+      _mm512_or_si512(code, _mm512_and_si512(_mm512_srli_epi32(bits, 24), _mm512_set1_epi32(0x80)));
+  _mm_mask_storeu_epi8(p, m, _mm512_cvtepi32_epi8(code));
+}
+
 }  // namespace
 }  // namespace fathom::avx512
