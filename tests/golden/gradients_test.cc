@@ -38,7 +38,11 @@ void compare(const std::string& name, TrainingPrecision precision, const Toleran
       const LossSums sums = model.forward_backward(reference.tokens, reference.mask,
                                                    reference.n_sequences, reference.weights);
       reference.expect_losses(sums, tolerance.loss);
-      reference.expect_gradients(model.tensors(), model.gradients(), tolerance.gradient);
+      if (precision == TrainingPrecision::kFp32) {
+        reference.expect_gradients(model.tensors(), model.gradients(), tolerance.gradient);
+      } else {
+        reference.expect_gradient(model.tensors(), model.gradients(), tolerance.gradient);
+      }
       std::vector<float> gradients(model.gradients().begin(), model.gradients().end());
       if (n_threads == 2) {
         EXPECT_EQ(gradients, before) << "threads";
@@ -53,6 +57,14 @@ TEST(Gradients, Plain) { compare("grads-plain", TrainingPrecision::kFp32, kF32);
 TEST(Gradients, GroupsAndYarn) { compare("grads-v3", TrainingPrecision::kFp32, kF32); }
 TEST(Gradients, Mtp) { compare("grads-mtp", TrainingPrecision::kFp32, kF32); }
 TEST(Gradients, Balance) { compare("grads-balance", TrainingPrecision::kFp32, kF32); }
+
+// BF16 rounds each operand by 2^-9 at most, E4M3 by 2^-4, tens of products in a row.
+constexpr Tolerance kBf16 = {3e-3, 0.2};
+constexpr Tolerance kFp8 = {2e-2, 0.5};
+TEST(Gradients, InBf16) { compare("grads-v3", TrainingPrecision::kBf16, kBf16); }
+TEST(Gradients, InBf16WithMtp) { compare("grads-mtp", TrainingPrecision::kBf16, kBf16); }
+TEST(Gradients, InFp8) { compare("grads-v3", TrainingPrecision::kFp8, kFp8); }
+TEST(Gradients, InFp8WithMtp) { compare("grads-mtp", TrainingPrecision::kFp8, kFp8); }
 
 }  // namespace
 }  // namespace fathom

@@ -1,17 +1,21 @@
 // Goal: fifty steps of the whole loop (schedule, accumulation, clipping, AdamW, router biases) are
 // those of an independent program in double. Method: stored curves (losses, gradient norms, loads,
-// final weights); the model in double along the report's formulas, masters and moments in F32.
+// final weights); the trained model in F32, and the model in double along the report's formulas,
+// both with masters and moments in F32.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "io/json.h"
 #include "io/mapped_file.h"
 #include "io/safetensors.h"
+#include "model/open_model.h"
 #include "tests/support/naive/model.h"
 #include "tests/support/temp_folder.h"
+#include "train/model_trainee.h"
 #include "train/trainer.h"
 
 namespace fathom {
@@ -83,24 +87,15 @@ void expect_final_weights(Trainee& model, const Reference& reference) {
   }
 }
 
-void run_curve(const std::string& name, int64_t micro_batch) {
-  std::string folder =
+// Where the curve stands: a copy in the clone, or the full set beside it.
+std::string folder_of(const std::string& name) {
+  const std::string copy =
       std::filesystem::absolute(std::string(FATHOM_TESTDATA) + "/training/" + name);
-  if (!std::filesystem::exists(folder))
-    folder = std::filesystem::absolute(std::string(FATHOM_SHARED) + "/reference/training/" + name);
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
-  const Reference reference(folder);
-  TempFolder temp;
-  const auto run =
-      parse_run_config(configuration(folder, reference, name == "curve-full", micro_batch),
-                       "run.toml", temp.path(), {});
-  ASSERT_TRUE(run.ok()) << run.error().message;
-  const auto shape = run_model(*run);
-  ASSERT_TRUE(shape.ok()) << shape.error().message;
-  Pool pool(2);
-  const Compute compute = {available_isas().back(), &pool};
-  naive::Model model(shape->config);
-  ASSERT_TRUE(model.load(folder + "/model.safetensors").ok());
+  if (std::filesystem::exists(copy)) return copy;
+  return std::filesystem::absolute(std::string(FATHOM_SHARED) + "/reference/training/" + name);
+}
+
+void run_curve(const RunConfig& run, const Reference& reference, Compute compute, Trainee& model) {
   TrainerHooks hooks;
   hooks.sequence = [&](int64_t, int64_t index, std::span<int32_t> tokens,
                        std::span<uint8_t> mask) -> Status {
@@ -112,7 +107,7 @@ void run_curve(const std::string& name, int64_t micro_batch) {
   hooks.save_weights = [](const std::string&) -> Status { return {}; };
   hooks.wall_time = [] { return 0.0; };
   hooks.report = [&](const StepReport& report) { expect_step(report, reference); };
-  const auto trainer = Trainer::create(*run, compute, model, hooks, /*resume=*/false);
+  const auto trainer = Trainer::create(run, compute, model, hooks, /*resume=*/false);
   ASSERT_TRUE(trainer.ok()) << trainer.error().message;
   const Status status = (*trainer)->run();
   ASSERT_TRUE(status.ok()) << status.error().message;
@@ -120,9 +115,57 @@ void run_curve(const std::string& name, int64_t micro_batch) {
   expect_final_weights(model, reference);
 }
 
-TEST(TrainingCurve, Plain) { run_curve("curve-plain", 4); }
-TEST(TrainingCurve, WithMtpAndBalance) { run_curve("curve-full", 4); }
-TEST(TrainingCurve, InMicroBatches) { run_curve("curve-full", 1); }
+// What all curves need: false where the reference is not there.
+struct Curve {
+  Curve(const std::string& name, int64_t micro_batch)
+      : folder(folder_of(name)),
+        there(std::filesystem::exists(folder)),
+        pool(2),
+        compute{available_isas().back(), &pool} {
+    if (!there) return;
+    reference.emplace(folder);
+    run = parse_run_config(configuration(folder, *reference, name == "curve-full", micro_batch),
+                           "run.toml", temp.path(), {})
+              .value();
+    shape = run_model(run).value();
+  }
+  TempFolder temp;
+  std::string folder;
+  bool there;
+  Pool pool;
+  Compute compute;
+  std::optional<Reference> reference;
+  RunConfig run;
+  RunModel shape;
+};
+
+void run_naive(const std::string& name, int64_t micro_batch) {
+  Curve curve(name, micro_batch);
+  if (!curve.there) GTEST_SKIP() << curve.folder << " is not there";
+  naive::Model model(curve.shape.config);
+  ASSERT_TRUE(model.load(curve.folder + "/model.safetensors").ok());
+  run_curve(curve.run, *curve.reference, curve.compute, model);
+}
+
+void run_trained(const std::string& name, int64_t micro_batch) {
+  Curve curve(name, micro_batch);
+  if (!curve.there) GTEST_SKIP() << curve.folder << " is not there";
+  TrainableOptions options;
+  options.precision = TrainingPrecision::kFp32;
+  options.max_sequences = micro_batch;
+  options.sequence_length = kLength;
+  options.checkpoint = open_model(curve.folder).value().checkpoint;
+  const auto model = TrainableModel::create(curve.shape.config, options, curve.compute).value();
+  ModelTrainee trainee(*model);
+  run_curve(curve.run, *curve.reference, curve.compute, trainee);
+}
+
+TEST(NaiveCurve, Plain) { run_naive("curve-plain", 4); }
+TEST(NaiveCurve, WithMtpAndBalance) { run_naive("curve-full", 4); }
+TEST(NaiveCurve, InMicroBatches) { run_naive("curve-full", 1); }
+TEST(TrainingCurve, Plain) { run_trained("curve-plain", 4); }
+TEST(TrainingCurve, WithMtpAndBalance) { run_trained("curve-full", 4); }
+TEST(TrainingCurve, InMicroBatches) { run_trained("curve-full", 2); }
 
 }  // namespace
 }  // namespace fathom
