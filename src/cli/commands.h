@@ -47,6 +47,7 @@ void add_tokenize(CLI::App& app, Invocation& invocation);
 void add_bench(CLI::App& app, Invocation& invocation);
 void add_convert(CLI::App& app, Invocation& invocation);
 void add_cast(CLI::App& app, Invocation& invocation);
+void add_tokenizer(CLI::App& app, Invocation& invocation);
 void add_data(CLI::App& app, Invocation& invocation);
 void add_train(CLI::App& app, Invocation& invocation);
 void add_gradients(CLI::App& app, Invocation& invocation);

@@ -36,6 +36,7 @@ const std::vector<Command> kCommands = {
     {"inspect", kWeights, "what a model is made of and what it needs", add_inspect},
     {"convert", kWeights, "the same weights in other files", add_convert},
     {"cast", kWeights, "the same weights in another precision", add_cast},
+    {"tokenizer", kTraining, "a tokenizer from text", add_tokenizer},
     {"data", kTraining, "text and conversations to token shards", add_data},
     {"train", kTraining, "a model from token shards, from nothing or from a checkpoint", add_train},
     {"gradients", kTraining, "losses and gradients of one batch", add_gradients},
