@@ -38,7 +38,9 @@ FILES_THAT_MAY_INCLUDE = {  # library header -> the adapter (a folder ends with 
     "editline": ["src/cli/line_editor.cc"],
     "CLI/": ["src/cli/"],
     "toml++/": ["src/io/toml.cc"],
-    "lzma": ["tests/"],
+    "lzma": ["src/io/packed_reader.cc", "tests/"],
+    "zlib": ["src/io/packed_reader.cc"],
+    "zstd": ["src/io/packed_reader.cc"],
     "gtest/": ["tests/", "_test.cc"],
 }
 LINES = {".cc": 400, ".h": 250}
