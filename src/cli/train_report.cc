@@ -19,7 +19,8 @@ std::string format(const char* pattern, Args... args) {
 
 std::string short_bytes(int64_t bytes) {
   const double gb = static_cast<double>(bytes) / 1e9;
-  return gb < 1 ? format("%.0f MB", gb * 1000) : format("%.1f GB", gb);
+  if (gb < 1) return format("%.0f MB", gb * 1000);
+  return gb < 1000 ? format("%.1f GB", gb) : format("%.1f TB", gb / 1000);
 }
 
 double seconds_of(const DryRun& run) {
@@ -32,10 +33,12 @@ int64_t total_memory(const DryRun& run) { return run.cost.memory.total() + run.a
 
 std::string short_count(double n) {
   if (n < 10000) return format("%.0f", n);
-  for (const auto& [limit, unit] : {std::pair{1e6, "K"}, {1e9, "M"}, {1e12, "B"}}) {
-    if (n < limit) return format("%.3g%s", n / limit * 1000, unit);
+  double unit = 1;
+  for (const char* name : {"K", "M", "B", "T"}) {
+    unit *= 1000;
+    if (n < unit * 999.5) return format("%.3g", n / unit) + name;  // not "1e+03"
   }
-  return format("%.3gT", n / 1e12);
+  return format("%.3g", n);
 }
 
 std::string short_time(double seconds) {
