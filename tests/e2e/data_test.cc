@@ -1,0 +1,129 @@
+// Goal: text becomes a tokenizer, and with it shards, through the program, and what is wrong is one
+// sentence. Method: small files of every kind; the shards are read back with the program's ids.
+#include <gtest/gtest.h>
+#include <lzma.h>
+
+#include <filesystem>
+
+#include "io/json.h"
+#include "tests/support/subprocess.h"
+#include "tests/support/temp_folder.h"
+#include "train/shards.h"
+
+namespace fathom::test {
+namespace {
+
+using testing_support::put_file;
+using testing_support::TempFolder;
+
+const std::string kDefault = std::string(FATHOM_TESTDATA) + "/../models/default";
+
+std::string xz(const std::string& text) {
+  std::string out(lzma_stream_buffer_bound(text.size()), '\0');
+  size_t size = 0;
+  EXPECT_EQ(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, nullptr,
+                                    reinterpret_cast<const uint8_t*>(text.data()), text.size(),
+                                    reinterpret_cast<uint8_t*>(out.data()), &size, out.size()),
+            LZMA_OK);
+  out.resize(size);
+  return out;
+}
+
+std::vector<int32_t> ids_of(const std::string& folder, Split split) {
+  const auto shards = Shards::open(folder, split);
+  EXPECT_TRUE(shards.ok()) << shards.error().message;
+  std::vector<int32_t> ids(static_cast<size_t>(shards->n_tokens()));
+  EXPECT_TRUE(ids.empty() || shards->read(0, ids, {}).ok());
+  return ids;
+}
+
+TEST(Data, TextsOfEveryKindBecomeShards) {
+  TempFolder folder;
+  put_file(folder / "a.txt", "The little fox went home.");
+  put_file(folder / "b.jsonl.xz", xz("{\"text\": \"A hen.\"}\n{\"text\": \"A hen.\"}\n"
+                                     "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, "
+                                     "{\"role\": \"assistant\", \"content\": \"Ho\"}]}\n"));
+  const RunResult made = run_fathom({"data", folder / "a.txt", folder / "b.jsonl.xz", "--tokenizer",
+                                     kDefault, "--output", folder / "shards", "--json"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const Json summary = parse_json(made.out).value();
+  EXPECT_EQ(summary.find("duplicates")->as_int(), 1);
+  EXPECT_EQ(summary.find("train")->find("documents")->as_int(), 3);
+  std::string ids;
+  for (const int32_t id : ids_of(folder / "shards", Split::kTrain)) ids += str_cat(id, " ");
+  put_file(folder / "ids", ids);
+  const RunResult text = run_fathom({"tokenize", "--decode", folder / "ids"});
+  EXPECT_EQ(text.out,
+            "<｜begin▁of▁sentence｜>The little fox went home.<｜end▁of▁sentence｜>"
+            "<｜begin▁of▁sentence｜>A hen.<｜end▁of▁sentence｜>"
+            "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>Ho<｜end▁of▁sentence｜>");
+
+  // The same again: refused, then the same bytes.
+  const std::vector<std::string> again = {
+      "data",   folder / "a.txt", folder / "b.jsonl.xz", "--tokenizer",
+      kDefault, "--output",       folder / "shards",     "--threads",
+      "1"};
+  const RunResult refused = run_fathom(again);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("--force"), std::string::npos) << refused.err;
+  const auto before = ids_of(folder / "shards", Split::kTrain);
+  std::vector<std::string> forced = again;
+  forced.emplace_back("--force");
+  EXPECT_EQ(run_fathom(forced).exit_code, 0);
+  EXPECT_EQ(ids_of(folder / "shards", Split::kTrain), before);
+}
+
+TEST(Data, ATokenizerOfItsOwnText) {
+  TempFolder folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i)
+    text += str_cat("The fox and the hen met for the ", i, "th time.\n\n");
+  put_file(folder / "a.txt", text);
+  const RunResult made = run_fathom({"tokenizer", "train", folder / "a.txt", "--vocab-size", "300",
+                                     "--output", folder / "tokenizer"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_NE(made.out.find("300 tokens"), std::string::npos) << made.out;
+  const RunResult data = run_fathom({"data", folder / "a.txt", "--tokenizer", folder / "tokenizer",
+                                     "--output", folder / "shards"});
+  EXPECT_EQ(data.exit_code, 0) << data.err;
+  for (const int32_t id : ids_of(folder / "shards", Split::kTrain)) EXPECT_LT(id, 300);
+  const RunResult refused = run_fathom({"tokenizer", "train", folder / "a.txt", "--vocab-size",
+                                        "300", "--output", folder / "tokenizer"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("--force"), std::string::npos) << refused.err;
+}
+
+void expect_sentence(const std::vector<std::string>& arguments, int exit_code,
+                     const std::string& what) {
+  const RunResult result = run_fathom(arguments);
+  EXPECT_EQ(result.exit_code, exit_code) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_NE(result.err.find(what), std::string::npos) << result.err;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+}
+
+TEST(Data, WhatIsWrongIsOneSentence) {
+  TempFolder folder;
+  put_file(folder / "bad.jsonl", "{\"text\": \"fine\"}\n{\"txt\": \"no\"}\n");
+  put_file(folder / "empty.txt", " \n");
+  put_file(folder / "cut.jsonl.xz", xz("{\"text\": \"some text\"}\n").substr(0, 40));
+  const auto data = [&](const std::string& file) {
+    return std::vector<std::string>{"data",   file,       "--tokenizer",
+                                    kDefault, "--output", folder / "out"};
+  };
+  expect_sentence(data(folder / "bad.jsonl"), 1, "bad.jsonl, line 2");
+  expect_sentence(data(folder / "empty.txt"), 1, "no text");
+  expect_sentence(data(folder / "cut.jsonl.xz"), 1, "damaged or cut short");
+  expect_sentence(data(folder / "none.txt"), 1, "cannot open");
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/index.json"));
+  expect_sentence({"data", folder / "bad.jsonl", "--tokenizer", folder.path(), "--output", "x"}, 1,
+                  "neither tokenizer.json");
+  expect_sentence(
+      {"tokenizer", "train", folder / "empty.txt", "--vocab-size", "100", "--output", folder / "t"},
+      1, "too small");
+  expect_sentence({"tokenizer", "make", "x", "--vocab-size", "400", "--output", "t"}, 2,
+                  "fathom tokenizer train");
+}
+
+}  // namespace
+}  // namespace fathom::test
