@@ -7,8 +7,8 @@
 
 #include <cmath>
 
-#include "kernels/gradient_testing.h"
 #include "tensor/numeric.h"
+#include "tests/support/gradient_testing.h"
 
 namespace fathom {
 namespace {

@@ -9,7 +9,7 @@
 #include <functional>
 
 #include "kernels/elementwise.h"
-#include "kernels/gradient_testing.h"
+#include "tests/support/gradient_testing.h"
 
 namespace fathom {
 namespace {

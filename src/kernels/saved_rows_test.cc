@@ -7,9 +7,9 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/gradient_testing.h"
 #include "kernels/linear.h"
 #include "tensor/numeric.h"
+#include "tests/support/gradient_testing.h"
 
 namespace fathom {
 namespace {

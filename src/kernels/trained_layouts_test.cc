@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "base/math.h"
-#include "kernels/gradient_testing.h"
 #include "tensor/numeric.h"
+#include "tests/support/gradient_testing.h"
 
 namespace fathom {
 namespace {

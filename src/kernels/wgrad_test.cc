@@ -9,8 +9,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "kernels/gradient_testing.h"
 #include "tensor/numeric.h"
+#include "tests/support/gradient_testing.h"
 
 namespace fathom {
 namespace {

@@ -1,11 +1,11 @@
 // Goal: text becomes a tokenizer, and with it shards, through the program, and what is wrong is one
 // sentence. Method: small files of every kind; the shards are read back with the program's ids.
 #include <gtest/gtest.h>
-#include <lzma.h>
 
 #include <filesystem>
 
 #include "io/json.h"
+#include "tests/support/packed.h"
 #include "tests/support/subprocess.h"
 #include "tests/support/temp_folder.h"
 #include "train/shards.h"
@@ -18,17 +18,6 @@ using testing_support::TempFolder;
 
 const std::string kDefault = std::string(FATHOM_TESTDATA) + "/../models/default";
 
-std::string xz(const std::string& text) {
-  std::string out(lzma_stream_buffer_bound(text.size()), '\0');
-  size_t size = 0;
-  EXPECT_EQ(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, nullptr,
-                                    reinterpret_cast<const uint8_t*>(text.data()), text.size(),
-                                    reinterpret_cast<uint8_t*>(out.data()), &size, out.size()),
-            LZMA_OK);
-  out.resize(size);
-  return out;
-}
-
 std::vector<int32_t> ids_of(const std::string& folder, Split split) {
   const auto shards = Shards::open(folder, split);
   EXPECT_TRUE(shards.ok()) << shards.error().message;
@@ -40,9 +29,10 @@ std::vector<int32_t> ids_of(const std::string& folder, Split split) {
 TEST(Data, TextsOfEveryKindBecomeShards) {
   TempFolder folder;
   put_file(folder / "a.txt", "The little fox went home.");
-  put_file(folder / "b.jsonl.xz", xz("{\"text\": \"A hen.\"}\n{\"text\": \"A hen.\"}\n"
-                                     "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, "
-                                     "{\"role\": \"assistant\", \"content\": \"Ho\"}]}\n"));
+  put_file(folder / "b.jsonl.xz",
+           pack_xz("{\"text\": \"A hen.\"}\n{\"text\": \"A hen.\"}\n"
+                   "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, "
+                   "{\"role\": \"assistant\", \"content\": \"Ho\"}]}\n"));
   const RunResult made = run_fathom({"data", folder / "a.txt", folder / "b.jsonl.xz", "--tokenizer",
                                      kDefault, "--output", folder / "shards", "--json"});
   ASSERT_EQ(made.exit_code, 0) << made.err;
@@ -106,7 +96,7 @@ TEST(Data, WhatIsWrongIsOneSentence) {
   TempFolder folder;
   put_file(folder / "bad.jsonl", "{\"text\": \"fine\"}\n{\"txt\": \"no\"}\n");
   put_file(folder / "empty.txt", " \n");
-  put_file(folder / "cut.jsonl.xz", xz("{\"text\": \"some text\"}\n").substr(0, 40));
+  put_file(folder / "cut.jsonl.xz", pack_xz("{\"text\": \"some text\"}\n").substr(0, 40));
   const auto data = [&](const std::string& file) {
     return std::vector<std::string>{"data",   file,       "--tokenizer",
                                     kDefault, "--output", folder / "out"};
