@@ -123,22 +123,29 @@ class TrainRun {
       FATHOM_TRY(const OpenedModel opened, open_model(folder));
       options.checkpoint = opened.checkpoint;
     }
-    note_memory();
+    FATHOM_RETURN_IF_ERROR(check_memory());
     FATHOM_TRY(model_, TrainableModel::create(shape_.config, options, compute_));
     FATHOM_TRY(engine_, RunEngine::create(model_->config(), model_->weights(),
                                           tokenizer_ ? &*tokenizer_ : nullptr, run_.sequence_length,
                                           compute_));
-    return {};
+    // A run should not end at its first samples, hours from now.
+    return run_.sample_every > 0 ? engine_->check_prompts(run_.prompts) : Status();
   }
 
-  void note_memory() const {
+  // The plan counts less than a run takes, so that what it refuses could not have run.
+  Status check_memory() const {
     const int64_t needed = run_cost(run_, shape_.config).memory.total() +
                            TrainableModel::activation_bytes(shape_.config, precision_of(run_),
                                                             run_.micro_batch, run_.sequence_length);
-    const int64_t there = available_memory_bytes();
-    if (needed > there)
-      print_note(str_cat("this run needs about ", needed >> 20, " MiB, and this machine has ",
-                         there >> 20, " MiB free; a smaller data.micro_batch needs less"));
+    const auto sentence = [needed](int64_t there, const char* what) {
+      return str_cat("this run needs about ", needed >> 20, " MiB, and this machine has ",
+                     there >> 20, what, "; a smaller data.micro_batch needs less");
+    };
+    if (needed > total_memory_bytes())
+      return exhausted_error(run_.file, ": ", sentence(total_memory_bytes(), " MiB"));
+    if (needed > available_memory_bytes())
+      print_note(sentence(available_memory_bytes(), " MiB free"));
+    return {};
   }
 
   TrainerHooks hooks() {

@@ -75,6 +75,12 @@ int64_t available_memory_bytes() {
   return std::min(kilobytes_in("/proc/meminfo", "MemAvailable"), left_in_group());
 }
 
+int64_t total_memory_bytes() {
+  return std::min({kilobytes_in("/proc/meminfo", "MemTotal"),
+                   number_in("/sys/fs/cgroup/memory.max"),
+                   number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes")});
+}
+
 int64_t used_memory_bytes() {
   // In pages: all, resident.
   std::ifstream file("/proc/self/statm");

@@ -11,6 +11,9 @@ std::string cpu_name();
 // Memory that can be had now without swapping: the system's, or what the control group has left if
 // that is less. INT64_MAX where nobody knows.
 int64_t available_memory_bytes();
+// All memory of this machine, or the control group's limit if that is less; INT64_MAX where nobody
+// knows.
+int64_t total_memory_bytes();
 // What this process holds now: what a control group or the system would have to find for it.
 int64_t used_memory_bytes();
 // How much more data the process may map before the limit that it was started with (ulimit -d)

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "engine/loaded_model.h"
+#include "io/printable.h"
 
 namespace fathom {
 namespace {
@@ -103,6 +104,25 @@ Result<Evaluation> RunEngine::evaluate(const Sequence& sequence, int64_t n_seque
   return result;
 }
 
+Result<std::vector<int32_t>> RunEngine::prompt_tokens(const std::string& prompt) const {
+  FATHOM_CHECK(tokenizer_ != nullptr, "samples need a tokenizer");
+  std::vector<int32_t> ids =
+      tokenizer_->encode(prompt, {.add_special = tokenizer_->add_bos_token()});
+  if (ids.empty()) return invalid_error("a sample's prompt has no tokens");
+  if (std::ssize(ids) >= sequence_length_)
+    return invalid_error("the sample's prompt '", printable(prompt, 60), "' has ", ids.size(),
+                         " tokens, and sequences have ", sequence_length_,
+                         "; give a shorter one in sample.prompts");
+  return ids;
+}
+
+Status RunEngine::check_prompts(const std::vector<std::string>& prompts) const {
+  for (const std::string& prompt : prompts) {
+    FATHOM_TRY([[maybe_unused]] const std::vector<int32_t> ids, prompt_tokens(prompt));
+  }
+  return {};
+}
+
 Result<std::vector<std::string>> RunEngine::sample(const std::vector<std::string>& prompts,
                                                    int64_t n_tokens, double temperature,
                                                    uint64_t seed) {
@@ -118,12 +138,8 @@ Result<std::vector<std::string>> RunEngine::sample(const std::vector<std::string
   std::vector<std::string> texts;
   for (const std::string& prompt : prompts) {
     GenerateRequest request;
-    request.prompt = tokenizer_->encode(prompt, {.add_special = tokenizer_->add_bos_token()});
-    if (request.prompt.empty()) return invalid_error("a sample's prompt has no tokens");
-    const auto left = sequence_length_ - static_cast<int64_t>(request.prompt.size());
-    if (left <= 0)
-      return invalid_error("a sample's prompt is longer than a sequence: ", prompt.substr(0, 40));
-    request.max_tokens = std::min(n_tokens, left);
+    FATHOM_TRY(request.prompt, prompt_tokens(prompt));
+    request.max_tokens = std::min(n_tokens, sequence_length_ - std::ssize(request.prompt));
     request.sampling.temperature = temperature;
     request.sampling.seed = seed;
     TextSink sink;

@@ -35,6 +35,10 @@ class RunEngine {
   Result<std::vector<std::string>> sample(const std::vector<std::string>& prompts, int64_t n_tokens,
                                           double temperature, uint64_t seed);
 
+  // Whether sample() takes these prompts: each has a token and fits into a sequence. Needs a
+  // tokenizer, as sample() does.
+  Status check_prompts(const std::vector<std::string>& prompts) const;
+
  private:
   RunEngine(const ModelConfig& config, const ModelWeights& weights, const Tokenizer* tokenizer,
             int64_t sequence_length, const ModelOptions& options, Compute compute, KvPool kv);
@@ -42,6 +46,7 @@ class RunEngine {
     double nll = 0;
     int64_t n_targets = 0, n_bytes = 0;
   };
+  Result<std::vector<int32_t>> prompt_tokens(const std::string& prompt) const;
   Status add_sequence(std::span<const int32_t> tokens, std::span<const uint8_t> mask, Sums& sums);
 
   const ModelConfig& config_;

@@ -69,6 +69,8 @@ TEST_F(RunEngineTest, SamplesAreDrawnAgainAlike) {
   EXPECT_GT((*first)[0].size(), std::string("Once upon").size());
   EXPECT_EQ(*engine_->sample({"Once upon", "The king"}, 12, 0.8, 7), *first);
   EXPECT_FALSE(engine_->sample({std::string(500, 'x')}, 12, 0.8, 7).ok());
+  EXPECT_TRUE(engine_->check_prompts({"Once upon", "The king"}).ok());
+  EXPECT_FALSE(engine_->check_prompts({"Once upon", std::string(500, 'x')}).ok());
 }
 
 }  // namespace

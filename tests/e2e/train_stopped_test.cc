@@ -30,7 +30,7 @@ const Words kOften = {"checkpoints.every=2", "evaluate.every=4", "sample.every=6
 void wait_for_step(const TrainingFolder& folder, const std::string& output, int64_t step,
                    RunningFathom& program) {
   const std::string line = "\"step\":" + std::to_string(step) + ",";
-  for (int64_t waited_ms = 0; waited_ms < 30'000 && !program.ended(); ++waited_ms) {
+  for (int64_t waited_ms = 0; waited_ms < 60'000 && !program.ended(); ++waited_ms) {
     const auto files = files_of(folder.output(output));
     const auto log = files.find("log.jsonl");
     if (log != files.end() && log->second.find(line) != std::string::npos) return;
