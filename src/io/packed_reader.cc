@@ -108,7 +108,7 @@ class PlainDecoder final : public Decoder {
  public:
   Outcome run(std::span<const char>& in, std::span<char>& out, bool last) override {
     const size_t n = std::min(in.size(), out.size());
-    std::memcpy(out.data(), in.data(), n);
+    if (n > 0) std::memcpy(out.data(), in.data(), n);
     in = in.subspan(n);
     out = out.subspan(n);
     return in.empty() && last ? Outcome::kEnd : Outcome::kMore;
@@ -138,7 +138,7 @@ struct PackedReader::State {
   int64_t bytes_read = 0;
 
   Status fill() {
-    std::memmove(buffer.data(), input.data(), input.size());
+    if (!input.empty()) std::memmove(buffer.data(), input.data(), input.size());
     size_t have = input.size();
     while (!at_end && have < buffer.size()) {
       const ssize_t n = ::read(file.get(), buffer.data() + have, buffer.size() - have);
