@@ -14,6 +14,9 @@ namespace fathom {
 namespace {
 
 constexpr int64_t kBlock = kKvBlockRows;
+// Scores of a block of queries are kept for so many blocks of keys; further ones are computed
+// again.
+constexpr int64_t kKeptBlocks = 64;
 
 // What one thread needs for one head of one sequence. Operands are packed for outer products
 // (gradient_table.h): by_d holds a block's rows transposed, d along the products; by_row as they
@@ -35,7 +38,7 @@ struct HeadScratch {
         pairs(outer_bytes(kBlock, kBlock)),
         rows(kBlock * std::max(shape.qk_head_dim(), shape.v_head_dim)),
         transposed(std::max(rows.size(), kBlock * kBlock)),
-        scores(kBlock * kBlock),
+        scores((std::min(n_blocks, kKeptBlocks) + 1) * kBlock * kBlock),
         d_scores(kBlock * kBlock),
         d_k(max_length * shape.qk_head_dim()),
         lse(n_blocks * kBlock),
@@ -47,9 +50,10 @@ struct HeadScratch {
   Buffer<std::byte> q_by_row, k_by_row, d_o_by_row;
   Buffer<std::byte> pairs;  // a matrix of pairs of queries and keys, packed
   Buffer<float> rows, transposed;
-  Buffer<float> scores, d_scores;  // [queries, keys] of two blocks
-  Buffer<float> d_k;               // [length, qk_head_dim]
-  Buffer<float> lse, d;            // [length]
+  Buffer<float> scores;    // [kept blocks of keys and one, queries, keys] of a block of queries
+  Buffer<float> d_scores;  // [queries, keys] of two blocks
+  Buffer<float> d_k;       // [length, qk_head_dim]
+  Buffer<float> lse, d;    // [length]
 };
 
 }  // namespace
@@ -91,7 +95,8 @@ class HeadBackward {
         s_(scratch),
         table_(*kernel_set(compute.isa).gradient),
         elementwise_(*kernel_set(compute.isa).elementwise),
-        outer_(bf16 ? table_.outer_bf16 : table_.outer) {}
+        outer_(bf16 ? table_.outer_bf16 : table_.outer),
+        transpose_rows_(kernel_set(compute.isa).attention->transpose) {}
 
   void run() {
     for (int64_t b = 0; b * kBlock < job_.n_rows; ++b) pack_block(b);
@@ -122,18 +127,18 @@ class HeadBackward {
     args.out = out;
     (left ? outer_.pack_left : outer_.pack_right)(args);
   }
-  const float* transpose(const float* x, int64_t ldx, int64_t n_rows, int64_t n) {
-    for (int64_t t = 0; t < n_rows; ++t) {
-      for (int64_t d = 0; d < n; ++d) s_.transposed[d * n_rows + t] = x[t * ldx + d];
-    }
-    return s_.transposed.data();
+  // Packs x [n_rows, n] for products along its columns.
+  void pack_transposed(bool left, const float* x, int64_t ldx, int64_t n_rows, int64_t n,
+                       std::byte* out) {
+    transpose_rows_(x, ldx, n_rows, n, s_.transposed.data());
+    pack(left, s_.transposed.data(), kBlock, n, n_rows, out);
   }
 
   void pack_block(int64_t b) {
     const int64_t first = b * kBlock, n = rows_of(b);
     const int64_t qk = shape_.qk_head_dim(), nope = shape_.qk_nope_head_dim;
     const int64_t v = shape_.v_head_dim, heads = shape_.n_heads;
-    pack(true, transpose(q_row(first), heads * qk, n, qk), n, qk, n, &s_.q_by_d[b * s_.by_d_qk]);
+    pack_transposed(true, q_row(first), heads * qk, n, qk, &s_.q_by_d[b * s_.by_d_qk]);
     pack(false, q_row(first), heads * qk, n, qk, &s_.q_by_row[b * s_.by_row_qk]);
 
     for (int64_t t = 0; t < n; ++t) {
@@ -141,13 +146,13 @@ class HeadBackward {
       std::copy_n(job_.k_rope + (first + t) * shape_.qk_rope_head_dim, shape_.qk_rope_head_dim,
                   &s_.rows[t * qk + nope]);
     }
-    pack(false, transpose(s_.rows.data(), qk, n, qk), n, qk, n, &s_.k_by_d[b * s_.by_d_qk]);
+    pack_transposed(false, s_.rows.data(), qk, n, qk, &s_.k_by_d[b * s_.by_d_qk]);
     pack(false, s_.rows.data(), qk, n, qk, &s_.k_by_row[b * s_.by_row_qk]);
-    pack(false, transpose(kv_row(first) + nope, heads * (nope + v), n, v), n, v, n,
-         &s_.v_by_d[b * s_.by_d_v]);
+    pack_transposed(false, kv_row(first) + nope, heads * (nope + v), n, v,
+                    &s_.v_by_d[b * s_.by_d_v]);
 
     const float* const d_o = job_.d_o + o_at(first);
-    pack(true, transpose(d_o, heads * v, n, v), n, v, n, &s_.d_o_by_d[b * s_.by_d_v]);
+    pack_transposed(true, d_o, heads * v, n, v, &s_.d_o_by_d[b * s_.by_d_v]);
     pack(false, d_o, heads * v, n, v, &s_.d_o_by_row[b * s_.by_row_v]);
     for (int64_t t = first; t < first + n; ++t)
       s_.d[t] = table_.dot(job_.d_o + o_at(t), job_.o + o_at(t), v);
@@ -170,9 +175,19 @@ class HeadBackward {
     outer_.multiply(args);
   }
 
-  void score(int64_t i, int64_t j) {
+  // Scores of block i's queries with block j's keys, times softmax_scale.
+  float* score(int64_t i, int64_t j, float* out) const {
     multiply(&s_.q_by_d[i * s_.by_d_qk], &s_.k_by_d[j * s_.by_d_qk], shape_.qk_head_dim(),
-             rows_of(i), rows_of(j), /*add=*/false, s_.scores.data(), kBlock);
+             rows_of(i), rows_of(j), /*add=*/false, out, kBlock);
+    for (int64_t r = 0; r < rows_of(i); ++r)
+      table_.scale(shape_.softmax_scale, out + r * kBlock, n_seen(i, j, r));
+    return out;
+  }
+  float* kept_scores(int64_t j) const { return &s_.scores[j % kKeptBlocks * kBlock * kBlock]; }
+  // The scores as the pass over the logarithms left them, or once more where it wrote over them.
+  float* scores_again(int64_t i, int64_t j) const {
+    if (j + kKeptBlocks > i) return kept_scores(j);
+    return score(i, j, &s_.scores[kKeptBlocks * kBlock * kBlock]);
   }
   // Keys of block j that row r of block i sees.
   int64_t n_seen(int64_t i, int64_t j, int64_t r) const {
@@ -185,13 +200,11 @@ class HeadBackward {
     largest.fill(-std::numeric_limits<double>::infinity());
     sum.fill(0);
     for (int64_t j = 0; j <= i; ++j) {
-      score(i, j);
+      const float* const scores = score(i, j, kept_scores(j));
       for (int64_t r = 0; r < rows_of(i); ++r) {
-        float* const row = &s_.scores[r * kBlock];
-        const int64_t n = n_seen(i, j, r);
-        table_.scale(shape_.softmax_scale, row, n);
         float block_max = 0;
-        const double block_sum = elementwise_.sum_exp(row, n, &block_max);
+        const double block_sum =
+            elementwise_.sum_exp(scores + r * kBlock, n_seen(i, j, r), &block_max);
         const auto at = static_cast<size_t>(r);
         const double next = std::max(largest[at], static_cast<double>(block_max));
         sum[at] = (sum[at] > 0 ? sum[at] * exp_f64(largest[at] - next) : 0.0) +
@@ -210,26 +223,26 @@ class HeadBackward {
     const int64_t n_i = rows_of(i), n_j = rows_of(j);
     const int64_t qk = shape_.qk_head_dim(), v = shape_.v_head_dim;
     const int64_t nope = shape_.qk_nope_head_dim, kv_width = shape_.n_heads * (nope + v);
-    score(i, j);
+    float* const scores = scores_again(i, j);
     multiply(&s_.d_o_by_d[i * s_.by_d_v], &s_.v_by_d[j * s_.by_d_v], v, n_i, n_j, /*add=*/false,
              s_.d_scores.data(), kBlock);
     for (int64_t r = 0; r < n_i; ++r) {
       const int64_t n = n_seen(i, j, r), at = r * kBlock;
-      table_.attention_row(&s_.scores[at], &s_.d_scores[at], shape_.softmax_scale,
-                           s_.lse[i * kBlock + r], s_.d[i * kBlock + r], &s_.scores[at],
+      table_.attention_row(scores + at, &s_.d_scores[at], shape_.softmax_scale,
+                           s_.lse[i * kBlock + r], s_.d[i * kBlock + r], scores + at,
                            &s_.d_scores[at], n);
-      std::fill_n(&s_.scores[at] + n, n_j - n, 0.0f);
+      std::fill_n(scores + at + n, n_j - n, 0.0f);
       std::fill_n(&s_.d_scores[at] + n, n_j - n, 0.0f);
     }
     const bool first = i == j;  // the first block of queries that sees these keys
     float* const d_v = job_.d_kv + j * kBlock * kv_width + head_ * (nope + v) + nope;
-    pack(true, s_.scores.data(), kBlock, n_i, n_j, s_.pairs.data());
+    pack(true, scores, kBlock, n_i, n_j, s_.pairs.data());
     multiply(s_.pairs.data(), &s_.d_o_by_row[i * s_.by_row_v], n_i, n_j, v, !first, d_v, kv_width);
     pack(true, s_.d_scores.data(), kBlock, n_i, n_j, s_.pairs.data());
     multiply(s_.pairs.data(), &s_.q_by_row[i * s_.by_row_qk], n_i, n_j, qk, !first,
              &s_.d_k[j * kBlock * qk], qk);
     float* const d_q = job_.d_q + (i * kBlock * shape_.n_heads + head_) * qk;
-    pack(true, transpose(s_.d_scores.data(), kBlock, n_i, n_j), n_i, n_j, n_i, s_.pairs.data());
+    pack_transposed(true, s_.d_scores.data(), kBlock, n_i, n_j, s_.pairs.data());
     multiply(s_.pairs.data(), &s_.k_by_row[j * s_.by_row_qk], n_j, n_i, qk, j > 0, d_q,
              shape_.n_heads * qk);
   }
@@ -242,6 +255,7 @@ class HeadBackward {
   const GradientTable& table_;
   const ElementwiseTable& elementwise_;
   const OuterKernels& outer_;
+  void (*transpose_rows_)(const float*, int64_t, int64_t, int64_t, float*);
 };
 
 // The head's gradient of its keys: its own part, and its part of the rope keys' for the sum over

@@ -59,8 +59,8 @@ struct GradientTable {
   float (*dot)(const float* x, const float* y, int64_t n);
   // y = exp(x - shift) * scale.
   void (*exp_scaled)(const float* x, float shift, float scale, float* y, int64_t n);
-  // One query against n keys: p = exp(s * softmax_scale - lse), ds = p * (dp - d) * softmax_scale;
-  // p and ds may be s and dp.
+  // One query against n keys, s with softmax_scale: p = exp(s - lse), ds = p * (dp - d) *
+  // softmax_scale; p and ds may be s and dp.
   void (*attention_row)(const float* s, const float* dp, float softmax_scale, float lse, float d,
                         float* p, float* ds, int64_t n);
 

@@ -55,7 +55,7 @@ void exp_scaled(const float* x, float shift, float scale, float* y, int64_t n) {
 void attention_row(const float* s, const float* dp, float softmax_scale, float lse, float d,
                    float* p, float* ds, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
-    const float weight = exp_f32(s[i] * softmax_scale - lse);
+    const float weight = exp_f32(s[i] - lse);
     const float slope = weight * (dp[i] - d) * softmax_scale;
     p[i] = weight;
     ds[i] = slope;

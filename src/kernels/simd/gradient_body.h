@@ -66,7 +66,7 @@ inline void attention_row(const float* s, const float* dp, float softmax_scale, 
   const F32 scale = set1(softmax_scale);
   for (int64_t i = 0; i < n; i += kLanes) {
     const Mask m = first_lanes(n - i);
-    const F32 weight = exp(sub(mul(load(s + i, m), scale), set1(lse)));
+    const F32 weight = exp(sub(load(s + i, m), set1(lse)));
     const F32 slope = mul(mul(weight, sub(load(dp + i, m), set1(d))), scale);
     store(p + i, weight, m);
     store(ds + i, slope, m);
