@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """Makes conversations ("messages", one JSON object a line) of the corpus files that have none.
 
-  tools/conversations.py dialogues FILE   turns of two speakers -> user and assistant
-  tools/conversations.py qa FILE          context, question, answer -> a question about a text, and a sentence
-  tools/conversations.py stories FILE     title, text -> "Tell me a story", and the story's beginning
+  tools/conversations.py dialogues FILE   "turns" of two speakers -> user and assistant
+  tools/conversations.py qa FILE          "context", "question", "answer" -> a question about a text, a sentence
+  tools/conversations.py stories FILE     "title", "text" -> "Tell me a story", and the story's beginning
 
-FILE is JSON Lines, plain or .xz. Output on standard output. Lines keep "id" and "licence". What is
-drawn at random follows from the line's id, so that the same file gives the same conversations.
+FILE is JSON Lines, plain or .xz; - is standard input. Output on standard output. Lines keep "id" and
+"licence". What is drawn at random follows from the line's id: the same file gives the same conversations.
+
+  --calls         of dialogues: what the assistant asked of services ("calls") becomes calls of tools with their
+                  results, and "tools" lists the functions; without it only what was said is kept
+  --split NAME    of records with a "split": those of this one (default train). Records of the split "validation" are
+                  about texts that are held out: who trains on them knows the text that he measures.
 """
+import argparse
 import json
 import lzma
 import sys
@@ -20,11 +26,19 @@ ASK_TITLED = ["Tell me the story of {}.", "Please tell me a story about {}.", "D
 
 
 def lines(path):
-    opened = lzma.open(path, "rt", encoding="utf-8") if path.endswith(".xz") else open(path, encoding="utf-8")
+    """(line number, record) of a file of JSON Lines."""
+    if path == "-":
+        opened = sys.stdin
+    else:
+        opened = lzma.open(path, "rt", encoding="utf-8") if path.endswith(".xz") else open(path, encoding="utf-8")
     with opened as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                yield number, json.loads(line)
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError as error:
+                    sys.exit(f"{path}, line {number}: {error}")
+                yield number, record
 
 
 def drawn(record, n):
@@ -40,10 +54,36 @@ def sentence(text):
     return text if text[-1] in ".!?\"'" else text + "."
 
 
-def dialogue(record):
+def compact(value):
+    return json.dumps(value, ensure_ascii=False)
+
+
+def call_messages(calls):
+    """One message that calls, and one with each result."""
+    functions = [{"name": call["method"], "arguments": compact(call["parameters"])} for call in calls]
+    messages = [{"role": "assistant", "content": None,
+                 "tool_calls": [{"type": "function", "function": function} for function in functions]}]
+    return messages + [{"role": "tool", "content": compact(call.get("results", []))} for call in calls]
+
+
+def tools_of(record):
+    """The functions that the dialogue calls, with the parameters that it gives them."""
+    parameters = {}
+    for turn in record["turns"]:
+        for call in turn.get("calls", []):
+            parameters.setdefault(call["method"], {}).update({name: {"type": "string"} for name in call["parameters"]})
+    return [{"type": "function",
+             "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
+            for name, properties in parameters.items()]
+
+
+def dialogue(record, with_calls=False):
     messages = []
     for turn in record["turns"]:
-        if messages and messages[-1]["role"] == turn["role"]:
+        calls = turn.get("calls", []) if with_calls else []
+        if calls:
+            messages += call_messages(calls)
+        if messages and not calls and messages[-1]["role"] == turn["role"]:
             messages[-1]["content"] += " " + turn["text"]
         else:
             messages.append({"role": turn["role"], "content": turn["text"]})
@@ -82,17 +122,33 @@ def story(record):
 KINDS = {"dialogues": dialogue, "qa": question, "stories": story}
 
 
+def conversation(kind, record, with_calls=False):
+    """The line of a record, or None if it gives no conversation."""
+    messages = dialogue(record, with_calls) if kind == "dialogues" else KINDS[kind](record)
+    if not messages:
+        return None
+    out = {"id": record["id"], "licence": record.get("licence"), "messages": messages}
+    if with_calls and kind == "dialogues" and tools_of(record):
+        out["tools"] = tools_of(record)
+    return out
+
+
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in KINDS:
-        sys.exit(__doc__)
-    for number, record in lines(sys.argv[2]):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("file")
+    parser.add_argument("--calls", action="store_true")
+    parser.add_argument("--split", default="train")
+    options = parser.parse_args()
+    for number, record in lines(options.file):
         try:
-            messages = KINDS[sys.argv[1]](record)
-        except (KeyError, TypeError, AttributeError) as error:
-            sys.exit(f"{sys.argv[2]}, line {number}: no record of {sys.argv[1]}: {error!r}")
-        if messages:
-            out = {"id": record.get("id"), "licence": record.get("licence"), "messages": messages}
-            print(json.dumps(out, ensure_ascii=False))
+            if record.get("split", options.split) != options.split:
+                continue
+            out = conversation(options.kind, record, options.calls)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            sys.exit(f"{options.file}, line {number}: no record of {options.kind}: {error!r}")
+        if out:
+            print(compact(out))
 
 
 if __name__ == "__main__":

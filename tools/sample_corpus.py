@@ -47,6 +47,8 @@ def stories(corpus):
 def talks(corpus, name):
     out, size = [], 0
     for record in records(corpus / f"{name}.jsonl.xz"):
+        if record.get("split", "train") != "train":  # held-out stories stand in their questions
+            continue
         messages = conversations.KINDS[name](record)
         length = sum(len(m["content"]) for m in messages)
         if not messages or length > 1200:
@@ -54,7 +56,7 @@ def talks(corpus, name):
         if size + length > TALK_BYTES:
             break
         size += length
-        out.append({"id": record["id"], "messages": messages})
+        out.append({"id": record["id"], "licence": record["licence"], "messages": messages})
     return out
 
 
