@@ -99,9 +99,10 @@ void add_tokenizer(CLI::App& app, Invocation& invocation) {
                  "Plain text, or JSON Lines (.jsonl) with \"text\" or \"messages\"; also .xz .zst "
                  ".gz")
       ->required();
-  app.add_option("--vocab-size", options->vocab_size, "Tokens, the special ones included")
+  app.add_option("--vocab-size", options->vocab_size,
+                 "Tokens in all, 20 special ones and 256 bytes included")
       ->type_name("N")
-      ->transform(whole_number(1, kVocabMax))
+      ->transform(whole_number(static_cast<uint64_t>(BpeTrainer::vocab_size_min() + 1), kVocabMax))
       ->required()
       ->group("Tokenizer");
   app.add_option("--output", options->output,

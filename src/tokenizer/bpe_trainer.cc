@@ -10,6 +10,7 @@
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/v3_chat_template.h"
 #include "tokenizer/v3_scanner.h"
+#include "tokenizer/vocabulary.h"
 
 namespace fathom {
 namespace {
@@ -40,6 +41,7 @@ constexpr AddedToken kLast[] = {{"<｜fim▁hole｜>", false},
                                 {"<think>", false},
                                 {"</think>", false}};
 constexpr int64_t kBytes = 256;
+static_assert(BpeTrainer::kWordBytesMax <= Vocabulary::kTokenBytesMax);
 
 using Pair = std::pair<int32_t, int32_t>;
 struct PairHash {
@@ -157,6 +159,8 @@ class Merger {
   std::vector<Pair> changed_;
 };
 
+bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xc0u) == 0x80u; }
+
 // The 256 bytes in the order of the characters that spell them.
 std::vector<std::string> byte_tokens() {
   std::vector<std::pair<std::string, std::string>> spelled;
@@ -273,26 +277,43 @@ void BpeTrainer::add(std::string_view text) {
   n_bytes_ += std::ssize(text);
   pieces_.clear();
   split_v3(text, pieces_);
-  for (const std::string_view piece : pieces_) {
-    const auto found = words_.find(piece);
-    if (found != words_.end()) {
-      ++found->second;
-    } else {
-      words_.emplace(std::string(piece), 1);
+  for (std::string_view piece : pieces_) {
+    while (piece.size() > kWordBytesMax) {
+      size_t end = kWordBytesMax;
+      while (end > kWordBytesMax - 3 && continues_character(piece[end])) --end;
+      count(piece.substr(0, end));
+      piece.remove_prefix(end);
     }
+    count(piece);
   }
-  if (std::ssize(words_) > options_.words_max) forget_the_rarest();
+  if (holds_more_than(options_.words_max, options_.word_bytes_max)) forget_the_rarest();
 }
 
-// Raises the least count until half of the words are left at most.
+void BpeTrainer::count(std::string_view word) {
+  const auto found = words_.find(word);
+  if (found != words_.end()) {
+    ++found->second;
+  } else {
+    words_.emplace(std::string(word), 1);
+    word_bytes_ += std::ssize(word);
+  }
+}
+
+bool BpeTrainer::holds_more_than(int64_t words_max, int64_t word_bytes_max) const {
+  return std::ssize(words_) > words_max || word_bytes_ > word_bytes_max;
+}
+
+// Raises the least count until half of the words and bytes are left at most.
 void BpeTrainer::forget_the_rarest() {
-  for (int64_t least = 1; std::ssize(words_) > options_.words_max / 2; ++least) {
+  for (int64_t least = 1; holds_more_than(options_.words_max / 2, options_.word_bytes_max / 2);
+       ++least) {
     for (auto word = words_.begin(); word != words_.end();) {
       if (word->second > least) {
         ++word;
         continue;
       }
       n_forgotten_ += word->second;
+      word_bytes_ -= std::ssize(word->first);
       word = words_.erase(word);
     }
   }

@@ -18,9 +18,11 @@
 namespace fathom {
 
 struct BpeTrainerOptions {
-  int64_t vocab_size = 0;       // everything: bytes, merges, special tokens
-  int64_t min_count = 2;        // of a pair that is merged
-  int64_t words_max = 4 << 20;  // distinct pre-tokens held; beyond it the rarest are forgotten
+  int64_t vocab_size = 0;  // everything: bytes, merges, special tokens
+  int64_t min_count = 2;   // of a pair that is merged
+  // Distinct pre-tokens held, and their bytes; beyond either the rarest are forgotten.
+  int64_t words_max = 4 << 20;
+  int64_t word_bytes_max = 256 << 20;
 };
 
 struct TrainedTokenizer {
@@ -32,6 +34,10 @@ struct TrainedTokenizer {
 
 class BpeTrainer {
  public:
+  // Longer pre-tokens (a line of dashes, text without blanks) are counted in pieces of at most this
+  // many bytes, cut between characters. No token becomes longer than Vocabulary takes.
+  static constexpr size_t kWordBytesMax = 1024;
+
   // Error: vocab_size holds no merge beside bytes and special tokens.
   static Result<BpeTrainer> create(const BpeTrainerOptions& options);
   static int64_t vocab_size_min();
@@ -47,6 +53,8 @@ class BpeTrainer {
 
  private:
   explicit BpeTrainer(const BpeTrainerOptions& options) : options_(options) {}
+  void count(std::string_view word);
+  bool holds_more_than(int64_t words_max, int64_t word_bytes_max) const;
   void forget_the_rarest();
 
   struct Hash {
@@ -56,6 +64,7 @@ class BpeTrainer {
   BpeTrainerOptions options_;
   std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> words_;
   int64_t n_bytes_ = 0, n_forgotten_ = 0;
+  int64_t word_bytes_ = 0;  // of words_
   std::vector<std::string_view> pieces_;
 };
 

@@ -5,9 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
+#include "base/utf8.h"
 #include "io/json.h"
+#include "tests/support/tokenizers.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/v3_scanner.h"
@@ -138,6 +141,50 @@ TEST(BpeTrainer, ForgetsTheRarestWordsWhenTheyAreTooMany) {
   EXPECT_GT(trainer.n_forgotten(), 0);
   const Tokenizer tokenizer = load(trainer.train(512));
   EXPECT_EQ(tokenizer.encode("fox").size(), 1u);
+}
+
+// A long run is no word of its own length: its merges would double it to a token that no tokenizer
+// loads, in quadratic time.
+TEST(BpeTrainer, LongRunsAreCountedInPiecesBetweenCharacters) {
+  std::string greek;
+  for (int i = 0; i < 10'000; ++i) greek += "λ";
+  // After the first letter a piece's last byte would be half a character.
+  const std::string text = std::string(1 << 20, '=') + "\nx" + greek + "\n";
+  const TrainedTokenizer made = trained(text, BpeTrainer::vocab_size_min() + 40);
+  const Tokenizer tokenizer = load(made);
+  size_t longest = 0;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (tokenizer.is_added(id) || tokenizer.token_bytes(id).size() < 2) continue;
+    longest = std::max(longest, tokenizer.token_bytes(id).size());
+    EXPECT_TRUE(is_valid_utf8(tokenizer.token_bytes(id)));
+  }
+  EXPECT_EQ(longest, BpeTrainer::kWordBytesMax);
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode(text), false), text);
+}
+
+TEST(BpeTrainer, ForgetsWhenTheBytesOfWordsAreTooMany) {
+  BpeTrainer trainer = BpeTrainer::create({.vocab_size = 400, .word_bytes_max = 10'000}).value();
+  for (int i = 0; i < 300; ++i)
+    trainer.add("fox " + std::string(100, 'a' + i % 26) + std::string(1 + i % 100, 'a' + i / 26));
+  EXPECT_LE(trainer.n_words(), 100);
+  EXPECT_GT(trainer.n_forgotten(), 0);
+  EXPECT_EQ(load(trainer.train(512)).encode("fox").size(), 1u);
+}
+
+TEST(BpeTrainer, LearnsWhatHuggingFacesTrainerLearns) {
+  const Json golden =
+      *parse_json(test::read_text(std::string(FATHOM_TESTDATA) + "/tokenizer/trained.json"));
+  const Json::Array& want = golden.find("merges")->as_array();
+  BpeTrainer trainer =
+      BpeTrainer::create({.vocab_size = BpeTrainer::vocab_size_min() + std::ssize(want)}).value();
+  for (const Json& text : golden.find("texts")->as_array()) trainer.add(text.as_string());
+  const Json made = *parse_json(trainer.train(512).tokenizer_json);
+  const Json::Array& merges = made.find("model")->find("merges")->as_array();
+  ASSERT_EQ(merges.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    const Json::Array& merge = merges[i].as_array();
+    ASSERT_EQ(merge[0].as_string() + " " + merge[1].as_string(), want[i].as_string()) << i;
+  }
 }
 
 TEST(BpeTrainer, TooSmallAVocabularyIsASentence) {

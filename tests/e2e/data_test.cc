@@ -110,7 +110,7 @@ TEST(Data, WhatIsWrongIsOneSentence) {
                   "neither tokenizer.json");
   expect_sentence(
       {"tokenizer", "train", folder / "empty.txt", "--vocab-size", "100", "--output", folder / "t"},
-      1, "too small");
+      2, "vocab-size");
   expect_sentence({"tokenizer", "make", "x", "--vocab-size", "400", "--output", "t"}, 2,
                   "fathom tokenizer train");
 }
