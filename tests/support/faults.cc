@@ -36,10 +36,23 @@ std::vector<std::string> listing(const std::string& folder) {
   return names;
 }
 
+const std::string kDefaultFolder = FATHOM_TESTDATA "/../models/default";
+
+// What a program reads of a model's folder.
+std::vector<std::string> model_files(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension == ".json" || extension == ".safetensors")
+      names.push_back(entry.path().filename().string());
+  }
+  return names;
+}
+
 Break copies(const std::vector<std::string>& names, Break then) {
   return [names, then = std::move(then)](const TempDir& folder) {
     for (const std::string& name : names)
-      fs::copy(fs::path(FATHOM_TESTDATA "/../models/default") / name, folder.file(name));
+      fs::copy(fs::path(kDefaultFolder) / name, folder.file(name));
     if (then) then(folder);
   };
 }
@@ -108,12 +121,7 @@ Break in_order(std::vector<Break> steps) {
   };
 }
 
-Break default_model(Break then) {
-  return copies({"config.json", "generation_config.json", "model-00001-of-000002.safetensors",
-                 "model-00002-of-000002.safetensors", "model.safetensors.index.json",
-                 "tokenizer.json", "tokenizer_config.json"},
-                std::move(then));
-}
+Break default_model(Break then) { return copies(model_files(kDefaultFolder), std::move(then)); }
 
 Break default_tokenizer(Break then) {
   return copies({"tokenizer.json", "tokenizer_config.json"}, std::move(then));

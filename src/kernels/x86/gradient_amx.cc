@@ -21,12 +21,12 @@ constexpr int64_t kTileValues = kTileT * kTileColumns;
 
 int64_t tiles_of(int64_t n_t) { return (n_t + kTileT - 1) / kTileT; }
 
-// Sixteen columns of rows t and t + 1 as pairs of BF16; rows beyond n_t are zero. The conversion takes
-// subnormals for zero, as the tiles do.
+// Sixteen columns of rows t and t + 1 as pairs of BF16; rows beyond n_t are zero. The conversion
+// takes subnormals for zero, as the tiles do.
 FATHOM_INLINE F32 pair_rows(const OuterPack& args, int64_t t, int64_t column) {
-  const __m512i in_pairs = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9,
-                                            24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
-                                            16, 0);
+  const __m512i in_pairs =
+      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                       21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   const Mask m = avx512::first_lanes(args.n - column);
   const float* at = args.x + t * args.ldx + column;
   const F32 even = t < args.n_t ? avx512::load(at, m) : avx512::zero();
