@@ -1,4 +1,6 @@
-// The chat template of DeepSeek-V3 as its tokenizer_config.json has it, byte for byte (spec §4.2).
+// A chat template for tokenizers that are trained here: what DeepSeek-V3's own says (spec §4.3),
+// and complete where that one is not: a single tool call is closed too, text before calls is kept,
+// arguments may be an object, a user may follow a tool's answer.
 #pragma once
 
 #include <string_view>
@@ -6,16 +8,41 @@
 namespace fathom {
 
 inline constexpr std::string_view kV3ChatTemplate =
-    R"jinja({% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% set ns = namespace(is_first=false, is_tool=false, is_output_first=true, system_prompt='', is_first_sp=true) %}{%- for message in messages %}{%- if message['role'] == 'system' %}{%- if ns.is_first_sp %}{% set ns.system_prompt = ns.system_prompt + message['content'] %}{% set ns.is_first_sp = false %}{%- else %}{% set ns.system_prompt = ns.system_prompt + '
-
-' + message['content'] %}{%- endif %}{%- endif %}{%- endfor %}{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{%- if message['role'] == 'user' %}{%- set ns.is_tool = false -%}{{'<｜User｜>' + message['content']}}{%- endif %}{%- if message['role'] == 'assistant' and message['content'] is none %}{%- set ns.is_tool = false -%}{%- for tool in message['tool_calls']%}{%- if not ns.is_first %}{{'<｜Assistant｜><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>' + tool['type'] + '<｜tool▁sep｜>' + tool['function']['name'] + '
-' + '```json' + '
-' + tool['function']['arguments'] + '
-' + '```' + '<｜tool▁call▁end｜>'}}{%- set ns.is_first = true -%}{%- else %}{{'
-' + '<｜tool▁call▁begin｜>' + tool['type'] + '<｜tool▁sep｜>' + tool['function']['name'] + '
-' + '```json' + '
-' + tool['function']['arguments'] + '
-' + '```' + '<｜tool▁call▁end｜>'}}{{'<｜tool▁calls▁end｜><｜end▁of▁sentence｜>'}}{%- endif %}{%- endfor %}{%- endif %}{%- if message['role'] == 'assistant' and message['content'] is not none %}{%- if ns.is_tool %}{{'<｜tool▁outputs▁end｜>' + message['content'] + '<｜end▁of▁sentence｜>'}}{%- set ns.is_tool = false -%}{%- else %}{{'<｜Assistant｜>' + message['content'] + '<｜end▁of▁sentence｜>'}}{%- endif %}{%- endif %}{%- if message['role'] == 'tool' %}{%- set ns.is_tool = true -%}{%- if ns.is_output_first %}{{'<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>' + message['content'] + '<｜tool▁output▁end｜>'}}{%- set ns.is_output_first = false %}{%- else %}{{'
-<｜tool▁output▁begin｜>' + message['content'] + '<｜tool▁output▁end｜>'}}{%- endif %}{%- endif %}{%- endfor -%}{% if ns.is_tool %}{{'<｜tool▁outputs▁end｜>'}}{% endif %}{% if add_generation_prompt and not ns.is_tool %}{{'<｜Assistant｜>'}}{% endif %})jinja";
+    R"jinja({%- set ns = namespace(system='', after_tools=false) -%}
+{%- for message in messages if message['role'] == 'system' -%}
+  {%- set ns.system = ns.system + ('' if loop.first else '\n\n') + message['content'] -%}
+{%- endfor -%}
+{{- bos_token + ns.system -}}
+{%- for message in messages -%}
+  {%- if message['role'] == 'tool' -%}
+    {{- '\n' if ns.after_tools else '<｜tool▁outputs▁begin｜>' -}}
+    {{- '<｜tool▁output▁begin｜>' + message['content'] + '<｜tool▁output▁end｜>' -}}
+    {%- set ns.after_tools = true -%}
+  {%- elif message['role'] == 'user' -%}
+    {{- '<｜tool▁outputs▁end｜>' if ns.after_tools else '' -}}
+    {{- '<｜User｜>' + message['content'] -}}
+    {%- set ns.after_tools = false -%}
+  {%- elif message['role'] == 'assistant' -%}
+    {{- '<｜tool▁outputs▁end｜>' if ns.after_tools else '<｜Assistant｜>' -}}
+    {{- message['content'] or '' -}}
+    {%- for call in message['tool_calls'] or [] -%}
+      {%- set arguments = call['function']['arguments'] -%}
+      {{- '<｜tool▁calls▁begin｜>' if loop.first else '\n' -}}
+      {{- '<｜tool▁call▁begin｜>' + (call['type'] or 'function') + '<｜tool▁sep｜>' -}}
+      {{- call['function']['name'] + '\n```json\n' -}}
+      {{- arguments if arguments is string else arguments | tojson -}}
+      {{- '\n```<｜tool▁call▁end｜>' -}}
+      {{- '<｜tool▁calls▁end｜>' if loop.last else '' -}}
+    {%- endfor -%}
+    {{- '<｜end▁of▁sentence｜>' -}}
+    {%- set ns.after_tools = false -%}
+  {%- endif -%}
+{%- endfor -%}
+{%- if ns.after_tools -%}
+  {{- '<｜tool▁outputs▁end｜>' -}}
+{%- elif add_generation_prompt -%}
+  {{- '<｜Assistant｜>' -}}
+{%- endif -%}
+)jinja";
 
 }  // namespace fathom
