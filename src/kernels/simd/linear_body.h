@@ -235,11 +235,12 @@ inline void widen_row(const char* w, int64_t count, float* out) {
   FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) store(out + k + j * kLanes, values[j]);
 }
 
-// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c].
+// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c]; or, if
+// the chunk is all of k, their horizontal sums in parts[r * kPanelColumns + c].
 template <bool kPromote, int R, int C>
 [[gnu::noinline]] void panel_tile(const RowSet<R>& rows, const char* const (&w)[C],
                                   const float* w_scales, int64_t k0, int64_t count, bool from_zero,
-                                  float (*state)[kLanes]) {
+                                  float (*state)[kLanes], float* parts) {
   const float* x[R];
   for (int r = 0; r < R; ++r) x[r] = rows.x[r] + k0;
   const int64_t padded = (count + kLanes - 1) / kLanes * kLanes;  // both operands hold zeros there
@@ -266,9 +267,20 @@ template <bool kPromote, int R, int C>
       FATHOM_UNROLL for (int c = 0; c < C; ++c) acc[r][c] = fma(block[r][c], scale, acc[r][c]);
     }
   }
+  if constexpr (C == 4) {
+    if (parts != nullptr) {
+      FATHOM_UNROLL for (int r = 0; r < R; ++r) reduce_add4(acc[r], parts + r * kPanelColumns);
+      return;
+    }
+  }
   FATHOM_UNROLL for (int r = 0; r < R; ++r) {
     FATHOM_UNROLL for (int c = 0; c < C; ++c) store(state[r * kPanelColumns + c], acc[r][c]);
   }
+}
+
+// Whether a chunk of so many k is all of them, so that its sums need not be carried.
+inline bool is_whole(const LinearRange& args, int64_t count) {
+  return kTileColumns == 4 && count == args.k && args.n_segments == 1;
 }
 
 // Rows [i, i + n) of a panel, 0 < n <= R.
@@ -287,7 +299,8 @@ void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i,
     const char* tile[kTileColumns];
     for (int c = 0; c < kTileColumns; ++c) tile[c] = w[c0 + c];
     panel_tile<kPromote, R, kTileColumns>(rows, tile, w_scales, k0, count, from_zero,
-                                          &panel.state[i][c0]);
+                                          &panel.state[i][c0],
+                                          is_whole(args, count) ? &panel.parts[0][i][c0] : nullptr);
   }
 }
 
@@ -324,7 +337,7 @@ void panel_columns(const LinearRange& args, Panel& panel, int64_t first, int64_t
       panel_chunk<W, kPromote>(args, panel, first, n_rows, n, columns, k0,
                                smaller(kPanelK, end - k0), k0 == begin);
     }
-    for (int64_t i = 0; i < n_rows; ++i) {
+    for (int64_t i = 0; i < n_rows && !is_whole(args, smaller(kPanelK, args.k)); ++i) {
       for (int64_t c = 0; c < columns; c += 4) {
         F32 sums[4];
         FATHOM_UNROLL for (int j = 0; j < 4; ++j) sums[j] = load(panel.state[i][c + j]);
