@@ -289,7 +289,10 @@ Status Trainer::after_step(const StepReport& report) {
 
 Status Trainer::run() {
   // What was due when the run was stopped after writing its checkpoint.
-  if (state_.step > 0) FATHOM_RETURN_IF_ERROR(show(state_.step));
+  if (state_.step > 0) {
+    FATHOM_RETURN_IF_ERROR(folder_.remove_old(config_.keep));
+    FATHOM_RETURN_IF_ERROR(show(state_.step));
+  }
   while (!finished()) {
     FATHOM_TRY(const StepReport report, take_step());
     FATHOM_TRY(const bool went_back, handle_spike(report));
