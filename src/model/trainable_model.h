@@ -35,9 +35,8 @@ struct TrainableOptions {
 
 class TrainableModel {
  public:
-  // precision decides how weights are stored, whatever config says of it. Errors: what training
-  // does not do (softmax scores, tied embeddings, ...), by the config's field; what load_weights()
-  // says of the checkpoint.
+  // precision decides how weights are stored, whatever config says of it. Errors: sequences longer
+  // than the model's positions; a checkpoint that lacks a tensor or has it in another shape.
   static Result<std::unique_ptr<TrainableModel>> create(const ModelConfig& config,
                                                         const TrainableOptions& options,
                                                         Compute compute);
