@@ -77,5 +77,12 @@ function(fathom_test name)
     FATHOM_BINARY="${CMAKE_BINARY_DIR}/fathom"
     $<$<BOOL:${CMAKE_CROSSCOMPILING_EMULATOR}>:FATHOM_EMULATED>)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  # unit_tests builds what `ctest -L unit` runs and no more.
+  if("unit" IN_LIST ARG_LABELS)
+    if(NOT TARGET unit_tests)
+      add_custom_target(unit_tests)
+    endif()
+    add_dependencies(unit_tests ${name})
+  endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
 endfunction()
