@@ -56,6 +56,10 @@ class ShardWriter {
   // Writes the index; before that the folder holds no shards.
   Result<ShardIndex> finish();
 
+  ShardWriter(ShardWriter&&) noexcept;
+  ShardWriter& operator=(ShardWriter&&) noexcept;
+  ~ShardWriter();
+
  private:
   struct Open;
   struct OpenSplit;
@@ -66,11 +70,6 @@ class ShardWriter {
   ShardIndex index_;
   bool force_;
   std::vector<std::unique_ptr<OpenSplit>> splits_;
-
- public:
-  ShardWriter(ShardWriter&&) noexcept;
-  ShardWriter& operator=(ShardWriter&&) noexcept;
-  ~ShardWriter();
 };
 
 // One split of a folder, mapped. Threads may read at the same time.
