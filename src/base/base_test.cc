@@ -2,6 +2,7 @@
 
 #include "base/math.h"
 #include "base/result.h"
+#include "base/seconds_since.h"
 #include "base/str_cat.h"
 
 namespace fathom {
@@ -25,6 +26,11 @@ TEST(Result, CarriesValueOrError) {
 TEST(StrCat, WritesShortestRoundTripNumbers) {
   EXPECT_EQ(str_cat("a", 'b', 1, -2L, 3u, 0.1f, 0.1, true), "ab1-230.10.1true");
   EXPECT_EQ(str_list(std::initializer_list<int64_t>{1, 2}), "[1, 2]");
+}
+
+TEST(SecondsSince, CountsForward) {
+  const auto start = std::chrono::steady_clock::now() - std::chrono::milliseconds(1500);
+  EXPECT_GE(seconds_since(start), 1.5);
 }
 
 TEST(Math, SeesOverflow) {

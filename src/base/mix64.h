@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace fathom {
 
@@ -13,6 +14,13 @@ constexpr uint64_t mix64(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
+}
+
+// A key for the numbers that belong to a name.
+constexpr uint64_t mix64_key(uint64_t seed, std::string_view name) {
+  uint64_t key = mix64(seed);
+  for (const char c : name) key = mix64(key ^ static_cast<uint8_t>(c));
+  return key;
 }
 
 }  // namespace fathom

@@ -16,6 +16,11 @@ struct Utf8Char {
   bool cut;  // ill-formed only because the text ends here: further bytes could complete it
 };
 
+// Whether the byte is none that a character begins with (10xxxxxx).
+constexpr bool continues_utf8(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0u) == 0x80u;
+}
+
 // The character at text[i], i < text.size().
 Utf8Char utf8_at(std::string_view text, size_t i);
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/seconds_since.h"
 #include "cli/inspect_report.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -21,9 +22,6 @@ namespace fathom::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // Where the weights come from, before they are there.
 struct Source {
@@ -123,7 +121,8 @@ Status stream_if_larger(BenchModel& model, int64_t caches, int64_t max_memory) {
 
 Result<Checkpoint> make_random(const Source& source, const BenchModelOptions& options, Pool& pool,
                                BenchModelFacts& facts) {
-  const int64_t bytes = count_bytes(random_tensors(source.config)).total;
+  const int64_t bytes =
+      count_bytes(stored_tensors_once(source.config, WeightPrecision::kAsConfigured)).total;
   const auto begin = Clock::now();
   Progress making("making weights", bytes, "bytes");
   FATHOM_TRY(
@@ -199,7 +198,8 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
                          common.activations == "full" ? Activations::kFull : Activations::kBf16));
     Needs needs = needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests,
                            options.prefill_rows);
-    needs.weights = count_bytes(random_tensors(source.config)).total;
+    needs.weights =
+        count_bytes(stored_tensors_once(source.config, WeightPrecision::kAsConfigured)).total;
     FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true, false));
     FATHOM_TRY(checkpoint, make_random(source, options, *compute.pool, facts));
     begin = Clock::now();

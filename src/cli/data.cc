@@ -9,7 +9,6 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "io/files.h"
 #include "io/model_files.h"
 #include "parallel/pool.h"
 #include "tokenizer/load_tokenizer.h"
@@ -33,10 +32,6 @@ struct DataOptions {
   bool json = false;
 };
 
-struct Counts {
-  int64_t documents = 0, duplicates = 0;
-};
-
 class DataRun {
  public:
   DataRun(const DataOptions& options, const ModelFiles& files, const Tokenizer& tokenizer)
@@ -57,7 +52,7 @@ class DataRun {
     header.tokenizer_digest = tokenizer_digest(tokenizer_);
     header.has_mask = options_.documents.loss_on_answers;
     FATHOM_TRY(ShardWriter writer, ShardWriter::create(options_.output, header, options_.force));
-    Progress progress("tokenizing", total_bytes(), "bytes");
+    Progress progress("tokenizing", reader.packed_bytes(), "bytes");
     InterruptScope scope;
     std::vector<Document> batch;
     while (true) {
@@ -68,22 +63,12 @@ class DataRun {
       if (!more) break;
     }
     progress.hide();
-    if (counts_.documents == 0) return invalid_error("the files hold no text");
+    if (n_documents_ == 0) return invalid_error("the files hold no text");
     FATHOM_TRY(index_, writer.finish());
     return report();
   }
 
  private:
-  int64_t total_bytes() const {
-    int64_t total = 0;
-    for (const std::string& file : options_.files) {
-      const Result<FileDescriptor> opened = open_for_reading(file);
-      if (!opened.ok()) return 0;  // a pipe: of unknown length
-      total += opened->size();
-    }
-    return total;
-  }
-
   // False at the end of the files.
   static Result<bool> fill(DocumentReader& reader, std::vector<Document>& batch) {
     batch.clear();
@@ -107,10 +92,10 @@ class DataRun {
       if (!result->ok()) return result->error();
       const TokenizedDocument& document = **result;
       if (!options_.keep_duplicates && !seen_.insert(document.hash).second) {
-        ++counts_.duplicates;
+        ++n_duplicates_;
         continue;
       }
-      ++counts_.documents;
+      ++n_documents_;
       FATHOM_RETURN_IF_ERROR(
           writer.add(document.split, document.ids, document.mask, document.text_bytes));
     }
@@ -125,7 +110,7 @@ class DataRun {
       };
       const Json out = Json::Object{{"output", options_.output},
                                     {"vocab_size", index_.vocab_size},
-                                    {"duplicates", counts_.duplicates},
+                                    {"duplicates", n_duplicates_},
                                     {"train", split(index_.train)},
                                     {"validation", split(index_.validation)}};
       return standard_output().write(out.dump_pretty() + "\n");
@@ -134,8 +119,8 @@ class DataRun {
     const int64_t bytes = index_.train.text_bytes + index_.validation.text_bytes;
     const int64_t hundredths = tokens == 0 ? 0 : bytes * 100 / tokens;
     const std::string fraction = str_cat(hundredths % 100 < 10 ? "0" : "", hundredths % 100);
-    return standard_output().write(str_cat(options_.output, ": ", counts_.documents, " documents (",
-                                           counts_.duplicates, " duplicates left out), ", tokens,
+    return standard_output().write(str_cat(options_.output, ": ", n_documents_, " documents (",
+                                           n_duplicates_, " duplicates left out), ", tokens,
                                            " tokens of ", hundredths / 100, ".", fraction,
                                            " bytes; ", index_.validation.documents, " documents, ",
                                            index_.validation.tokens, " tokens held out\n"));
@@ -147,7 +132,7 @@ class DataRun {
   const Tokenizer& tokenizer_;
   std::vector<DocumentTokenizer> tokenizers_;  // of each thread
   std::unordered_set<uint64_t> seen_;
-  Counts counts_;
+  int64_t n_documents_ = 0, n_duplicates_ = 0;
   ShardIndex index_;
 };
 

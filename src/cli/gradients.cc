@@ -1,5 +1,4 @@
 // fathom gradients: losses and gradients of one batch, for outside tests of the trainer.
-#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -31,11 +30,10 @@ struct TokenBatch {
 Result<TokenBatch> read_tokens(const std::string& path, int64_t vocab_size) {
   FATHOM_TRY(const MappedFile map, MappedFile::open(path));
   FATHOM_TRY(const SafetensorsFile file, parse_safetensors(map.bytes(), path));
-  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
-                                  [](const NamedTensor& entry) { return entry.name == "tokens"; });
-  if (found == file.tensors.end())
+  const Tensor* const found = file.find("tokens");
+  if (found == nullptr)
     return invalid_error(path, " holds no tensor \"tokens\", expected I64 [n, t + 1]");
-  const Tensor& t = found->tensor;
+  const Tensor& t = *found;
   if (t.shape.size() != 2 || t.shape[0] < 1 || t.shape[1] < 2 ||
       (t.dtype != Dtype::kI64 && t.dtype != Dtype::kI32))
     return invalid_error(path, ": \"tokens\" is not I64 [n, t + 1] with n >= 1 and t >= 1");
@@ -50,11 +48,6 @@ Result<TokenBatch> read_tokens(const std::string& path, int64_t vocab_size) {
     out.tokens.push_back(static_cast<int32_t>(id));
   }
   return out;
-}
-
-TrainingPrecision precision_of(const std::string& name) {
-  if (name == "fp8") return TrainingPrecision::kFp8;
-  return name == "bf16" ? TrainingPrecision::kBf16 : TrainingPrecision::kFp32;
 }
 
 Status write_output(const GradientsOptions& options, TrainableModel& model, const LossSums& sums,
@@ -90,7 +83,7 @@ Status run_gradients(const GradientsOptions& options) {
   FATHOM_TRY(const Isa isa, select_isa(options.common.isa));
   Pool pool(options.common.n_threads());
   TrainableOptions trainable;
-  trainable.precision = precision_of(options.precision);
+  trainable.precision = training_precision(options.precision);
   trainable.max_sequences = batch.n_sequences;
   trainable.sequence_length = batch.t;
   trainable.checkpoint = opened.checkpoint;

@@ -36,13 +36,8 @@ void add_messages(const Json& chat, BpeTrainer& trainer) {
 }
 
 Status count_words(const std::vector<std::string>& files, BpeTrainer& trainer) {
-  int64_t total = 0;
-  for (const std::string& file : files) {
-    const Result<FileDescriptor> opened = open_for_reading(file);
-    total = opened.ok() && total >= 0 ? total + opened->size() : -1;
-  }
   FATHOM_TRY(DocumentReader reader, DocumentReader::open(files));
-  Progress progress("counting", std::max<int64_t>(0, total), "bytes");
+  Progress progress("counting", reader.packed_bytes(), "bytes");
   InterruptScope scope;
   while (true) {
     FATHOM_TRY(const std::optional<Document> document, reader.next());

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/seconds_since.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -49,14 +50,6 @@ struct TrainOptions {
 };
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-TrainingPrecision precision_of(const RunConfig& run) {
-  if (run.precision == "fp32") return TrainingPrecision::kFp32;
-  return run.precision == "bf16" ? TrainingPrecision::kBf16 : TrainingPrecision::kFp8;
-}
 
 // A run that is set up: everything that its hooks need, in the order in which it is made.
 class TrainRun {
@@ -71,8 +64,7 @@ class TrainRun {
 
   Status dry_run() {
     DryRun out = {.cost = run_cost(run_, shape_.config),
-                  .activation_bytes = TrainableModel::activation_bytes(
-                      shape_.config, precision_of(run_), run_.micro_batch, run_.sequence_length),
+                  .activation_bytes = activation_bytes(),
                   .peak_gflop_s = MachineMeter::bf16_gflop_s(compute_, kPeakMilliseconds),
                   .isa = std::string(isa_name(compute_.isa)),
                   .threads = pool_.n_threads()};
@@ -113,7 +105,7 @@ class TrainRun {
 
   Status make_model() {
     TrainableOptions options;
-    options.precision = precision_of(run_);
+    options.precision = training_precision(run_.precision);
     options.max_sequences = run_.micro_batch;
     options.sequence_length = run_.sequence_length;
     options.seed = run_.seed;
@@ -132,11 +124,14 @@ class TrainRun {
     return run_.sample_every > 0 ? engine_->check_prompts(run_.prompts) : Status();
   }
 
+  int64_t activation_bytes() const {
+    return TrainableModel::activation_bytes(shape_.config, training_precision(run_.precision),
+                                            run_.micro_batch, run_.sequence_length);
+  }
+
   // The plan counts less than a run takes, so that what it refuses could not have run.
   Status check_memory() const {
-    const int64_t needed = run_cost(run_, shape_.config).memory.total() +
-                           TrainableModel::activation_bytes(shape_.config, precision_of(run_),
-                                                            run_.micro_batch, run_.sequence_length);
+    const int64_t needed = run_cost(run_, shape_.config).memory.total() + activation_bytes();
     const auto sentence = [needed](int64_t there, const char* what) {
       return str_cat("this run needs about ", needed >> 20, " MiB, and this machine has ",
                      there >> 20, what, "; a smaller data.micro_batch needs less");

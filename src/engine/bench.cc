@@ -6,6 +6,7 @@
 
 #include "base/math.h"
 #include "base/mix64.h"
+#include "base/seconds_since.h"
 
 namespace fathom {
 
@@ -14,9 +15,6 @@ namespace {
 constexpr int64_t kStepsMax = 10'000;  // of a run
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());

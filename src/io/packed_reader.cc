@@ -136,6 +136,7 @@ struct PackedReader::State {
   bool at_end = false;          // of the file
   bool done = false;
   int64_t bytes_read = 0;
+  std::optional<int64_t> size;  // of a regular file
 
   Status fill() {
     if (!input.empty()) std::memmove(buffer.data(), input.data(), input.size());
@@ -160,6 +161,7 @@ PackedReader::~PackedReader() = default;
 
 const std::string& PackedReader::name() const { return state_->name; }
 int64_t PackedReader::packed_bytes_read() const { return state_->bytes_read; }
+std::optional<int64_t> PackedReader::packed_bytes() const { return state_->size; }
 
 Result<PackedReader> PackedReader::open(const std::string& path) {
   auto state = std::make_unique<State>();
@@ -170,6 +172,7 @@ Result<PackedReader> PackedReader::open(const std::string& path) {
   struct stat info = {};
   if (::fstat(fd, &info) != 0) return io_error(str_cat("cannot read ", state->name));
   if (S_ISDIR(info.st_mode)) return invalid_error(path, " is a folder; give its files");
+  if (S_ISREG(info.st_mode)) state->size = info.st_size;
   FATHOM_RETURN_IF_ERROR(state->fill());
   state->decoder = decoder_for({state->input.data(), state->input.size()});
   return PackedReader(std::move(state));

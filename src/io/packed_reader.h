@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -24,8 +25,9 @@ class PackedReader {
   // The next bytes; 0 at the end. Errors: the file is damaged or cut short, or needs more than the
   // memory allowed.
   Result<size_t> read(std::span<char> out);
-  const std::string& name() const;    // for messages
-  int64_t packed_bytes_read() const;  // of the file
+  const std::string& name() const;              // for messages
+  int64_t packed_bytes_read() const;            // of the file
+  std::optional<int64_t> packed_bytes() const;  // all of it; nothing if it is a pipe
 
  private:
   struct State;

@@ -159,6 +159,12 @@ Status check_coverage(std::vector<Entry>& entries, int64_t data_begin, int64_t d
 
 }  // namespace
 
+const Tensor* SafetensorsFile::find(std::string_view name) const {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [name](const NamedTensor& entry) { return entry.name == name; });
+  return found == tensors.end() ? nullptr : &found->tensor;
+}
+
 Result<SafetensorsFile> parse_safetensors(std::span<const std::byte> bytes,
                                           const std::string& display_name) {
   if (bytes.size() < kPrefixBytes) {

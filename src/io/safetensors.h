@@ -31,6 +31,9 @@ struct NamedTensor {
 struct SafetensorsFile {
   std::vector<NamedTensor> tensors;  // in the order of their data
   std::vector<std::pair<std::string, std::string>> metadata;
+
+  // Null if there is none of that name: linear, for files of few tensors.
+  const Tensor* find(std::string_view name) const;
 };
 
 // display_name is how messages call the file. The tensors point into bytes.

@@ -66,9 +66,6 @@ struct GradientTable {
 
   float (*amax)(const float* x, int64_t n);  // a NaN does not count
   void (*e4m3_codes)(const float* x, float scale, uint8_t* codes, int64_t n);  // of x / scale
-  void (*e4m3_values)(const uint8_t* codes, float scale, float* x, int64_t n);
-  void (*bf16_codes)(const float* x, uint16_t* codes, int64_t n);
-  void (*bf16_values)(const uint16_t* codes, float* x, int64_t n);
   // x / scale as E5M6, times scale, as BF16, which holds it; scale is a power of two.
   void (*e5m6_codes)(const float* x, float scale, uint16_t* codes, int64_t n);
   // x [n_t, n] in place: the E4M3 value of x / scale with the scale of each column, by its amax.

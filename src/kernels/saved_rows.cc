@@ -30,7 +30,7 @@ float e5m6_scale(float amax) {
 }  // namespace
 
 void read_row(Isa isa, const RowsView& rows, int64_t row, int64_t n, float* out) {
-  const GradientTable& table = *kernel_set(isa).gradient;
+  const AttentionTable& table = *kernel_set(isa).attention;  // which keeps its cache in these
   const int64_t at = row * rows.stride;
   switch (rows.format) {
     case SavedFormat::kF32:
@@ -38,15 +38,14 @@ void read_row(Isa isa, const RowsView& rows, int64_t row, int64_t n, float* out)
       return;
     case SavedFormat::kBf16:
     case SavedFormat::kE5m6:
-      table.bf16_values(static_cast<const uint16_t*>(rows.data) + at, out, n);
+      table.from_bf16(static_cast<const uint16_t*>(rows.data) + at, out, n);
       return;
     case SavedFormat::kFp8:
       break;
   }
   const auto* codes = static_cast<const uint8_t*>(rows.data) + at;
   const float* scales = rows.scales + row * rows.scale_stride;
-  for (int64_t k = 0; k < n; k += kTile)
-    table.e4m3_values(codes + k, scales[k / kTile], out + k, std::min(kTile, n - k));
+  table.from_e4m3(codes, reinterpret_cast<const char*>(scales), out, n);
 }
 
 SavedRows::SavedRows(SavedFormat format, int64_t max_rows, int64_t max_k)
@@ -67,6 +66,7 @@ void SavedRows::store(const Compute& compute, const float* x, int64_t ldx, int64
   m_ = m;
   k_ = k;
   const GradientTable& table = *kernel_set(compute.isa).gradient;
+  const auto to_bf16 = kernel_set(compute.isa).attention->to_bf16;
   const int64_t n_tiles = ceil_div(k, kTile);
   compute.pool->parallel_for(m, [&](int64_t row, int) {
     const float* from = x + row * ldx;
@@ -76,7 +76,7 @@ void SavedRows::store(const Compute& compute, const float* x, int64_t ldx, int64
         std::copy_n(from, k, reinterpret_cast<float*>(to));
         return;
       case SavedFormat::kBf16:
-        table.bf16_codes(from, reinterpret_cast<uint16_t*>(to), k);
+        to_bf16(from, reinterpret_cast<uint16_t*>(to), k);
         return;
       case SavedFormat::kE5m6:
         for (int64_t at = 0; at < k; at += kTile) {

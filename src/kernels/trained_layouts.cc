@@ -47,10 +47,10 @@ void quantize_blocks(const Compute& compute, const float* w, int64_t n, int64_t 
 }
 
 void round_bf16(const Compute& compute, const float* w, uint16_t* out, int64_t n) {
-  const GradientTable& table = *kernel_set(compute.isa).gradient;
+  const auto to_bf16 = kernel_set(compute.isa).attention->to_bf16;
   compute.pool->parallel_for(ceil_div(n, kTaskValues), [&](int64_t task, int) {
     const int64_t at = task * kTaskValues;
-    table.bf16_codes(w + at, out + at, std::min(kTaskValues, n - at));
+    to_bf16(w + at, out + at, std::min(kTaskValues, n - at));
   });
 }
 

@@ -77,6 +77,9 @@ struct BackwardStep {
   BackwardWorkspace& ws;
   const LossWeights& loss;
   LossSums& sums;  // the balance term and the loads are added here
+
+  // Rows of a sequence: all have as many.
+  int64_t length() const { return static_cast<int64_t>(batch.sequences[0].tokens.size()); }
 };
 
 // ---- the two products of a linear layer (model/block_backward.cc)

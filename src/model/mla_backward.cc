@@ -21,7 +21,7 @@ void again(BackwardStep& step, const float* x, const LinearWeight& w, InputForma
 // task(row, position) for every row.
 template <typename Task>
 void for_each_row(BackwardStep& step, const Task& task) {
-  const int64_t length = static_cast<int64_t>(step.batch.sequences[0].tokens.size());
+  const int64_t length = step.length();
   step.compute.pool->parallel_for(step.n_rows, [&](int64_t row, int) { task(row, row % length); });
 }
 
@@ -51,7 +51,7 @@ void queries_again(BackwardStep& step, const AttentionWeights& w, const LayerTap
 void keys_and_values_again(BackwardStep& step, const AttentionWeights& w, int64_t layer) {
   BackwardWorkspace& ws = step.ws;
   const int64_t rank = step.config.kv_lora_rank, rope = step.config.qk_rope_head_dim;
-  const int64_t length = static_cast<int64_t>(step.batch.sequences[0].tokens.size());
+  const int64_t length = step.length();
   for_each_row(step, [&](int64_t row, int64_t position) {
     std::byte* const* blocks =
         step.batch.sequences[static_cast<size_t>(row / length)].kv->blocks(layer);
@@ -71,7 +71,7 @@ void attention_again(BackwardStep& step) {
   const ModelConfig& config = step.config;
   BackwardWorkspace& ws = step.ws;
   const int64_t heads = config.num_attention_heads;
-  const int64_t length = static_cast<int64_t>(step.batch.sequences[0].tokens.size());
+  const int64_t length = step.length();
   const int64_t q = heads * config.qk_head_dim(), v = heads * config.v_head_dim;
   const int64_t kv = heads * (config.qk_nope_head_dim + config.v_head_dim);
   ws.attention_jobs.clear();

@@ -175,11 +175,7 @@ void combine(Step& step, float* out) {
   step.compute.pool->parallel_for(step.n_rows, [&](int64_t row, int) {
     int32_t previous = -1;
     for (int64_t i = 0; i < top_k; ++i) {
-      int64_t next = -1;
-      for (int64_t k = 0; k < top_k; ++k) {
-        const int32_t slot = ws.slot_of[row * top_k + k];
-        if (slot > previous && (next < 0 || slot < ws.slot_of[row * top_k + next])) next = k;
-      }
+      const int64_t next = next_slot(&ws.slot_of[row * top_k], top_k, previous);
       previous = ws.slot_of[row * top_k + next];
       axpy_row(step.compute.isa, ws.expert_weights[row * top_k + next],
                &ws.expert_out[int64_t{previous} * hidden_size], out + row * hidden_size,

@@ -7,6 +7,7 @@
 #include "model/backward.h"
 #include "model/router.h"
 #include "model/router_backward.h"
+#include "model/step.h"
 
 namespace fathom {
 
@@ -91,14 +92,10 @@ void combine_backward(BackwardStep& step, const Slots& slots, float* d_h) {
   BackwardWorkspace& ws = step.ws;
   const int64_t top_k = step.config.num_experts_per_tok, n = step.config.hidden_size;
   step.compute.pool->parallel_for(step.n_rows, [&](int64_t token, int) {
-    int32_t previous = -1;
+    const int32_t* const of_token = &slots.routing.slot_of[token * top_k];
+    int32_t slot = -1;
     for (int64_t i = 0; i < top_k; ++i) {
-      int32_t slot = -1;
-      for (int64_t k = token * top_k; k < (token + 1) * top_k; ++k) {
-        const int32_t other = slots.routing.slot_of[k];
-        if (other > previous && (slot < 0 || other < slot)) slot = other;
-      }
-      previous = slot;
+      slot = of_token[next_slot(of_token, top_k, slot)];
       axpy_row(step.compute.isa, 1.0f, &ws.d_slots[slot * n], d_h + token * n, n);
       axpy_row(step.compute.isa, 1.0f, &ws.d_slots_up[slot * n], d_h + token * n, n);
     }
@@ -140,9 +137,7 @@ void balance_backward(BackwardStep& step, const RouterConfig& router, const Rout
   if (alpha == 0) return;
   BackwardWorkspace& ws = step.ws;
   const int64_t n = step.config.n_routed_experts;
-  const int64_t length = step.loss.batch_wise
-                             ? step.n_rows
-                             : static_cast<int64_t>(step.batch.sequences[0].tokens.size());
+  const int64_t length = step.loss.batch_wise ? step.n_rows : step.length();
   for (int64_t first = 0; first < step.n_rows; first += length) {
     const BalanceTerm term = balance_term(router, &routing.affinities[first * n], length);
     step.sums.balance += alpha * term.value;

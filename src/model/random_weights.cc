@@ -24,12 +24,6 @@ namespace {
 constexpr int64_t kPieceElements = int64_t{1} << 20;  // of one task
 constexpr int64_t kPiecesPerRegion = 64;              // between two calls of progress
 
-uint64_t key_of(uint64_t seed, std::string_view name) {
-  uint64_t key = mix64(seed);
-  for (const char c : name) key = mix64(key ^ static_cast<uint8_t>(c));
-  return key;
-}
-
 // The normal distribution as its 256 equally likely values: a random byte picks one. The largest is
 // kNormalMax.
 constexpr double kNormalMax = 2.886;
@@ -72,7 +66,8 @@ struct Plan {
 };
 
 Plan plan_tensor(const TensorSpec& spec, const std::array<double, 256>& normal, uint64_t seed) {
-  Plan plan{.key = key_of(seed, spec.name), .element_bytes = dtype_size(spec.dtype), .codes = {}};
+  Plan plan{
+      .key = mix64_key(seed, spec.name), .element_bytes = dtype_size(spec.dtype), .codes = {}};
   const Distribution d = distribution_of(spec);
   for (size_t i = 0; i < normal.size(); ++i) {
     const float value = static_cast<float>(d.center + d.deviation * normal[i]);
@@ -120,7 +115,7 @@ void fill(const Plan& plan, int64_t begin, int64_t end, std::byte* data) {
 // to 1.25 from block to block. Powers of two where the config asks for them.
 void fill_scales(const TensorSpec& scale, const TensorSpec& weight, bool ue8m0, uint64_t seed,
                  float* out) {
-  const uint64_t key = key_of(seed, scale.name);
+  const uint64_t key = mix64_key(seed, scale.name);
   const double base = distribution_of(weight).deviation / (448 / kNormalMax);
   for (int64_t i = 0; i < scale.shape[0] * scale.shape[1]; ++i) {
     const double uniform =
@@ -137,8 +132,8 @@ class PackedPlan {
  public:
   PackedPlan(const TensorSpec& spec, const std::array<double, 256>& normal, uint64_t seed)
       : dtype_(spec.dtype),
-        codes_key_(key_of(seed, spec.name)),
-        scales_key_(key_of(seed, spec.name + " scales")) {
+        codes_key_(mix64_key(seed, spec.name)),
+        scales_key_(mix64_key(seed, spec.name + " scales")) {
     const bool int8 = dtype_ == Dtype::kInt8;
     // Of a code without a scale: 127 stands for kNormalMax; sixteen uniform codes.
     const double deviation = int8 ? 127 / kNormalMax : std::sqrt((16 * 16 - 1) / 12.0);
@@ -225,13 +220,9 @@ void fill_in_regions(int64_t n, int64_t units_per_task, int64_t unit_bytes, int6
 
 }  // namespace
 
-std::vector<TensorSpec> random_tensors(const ModelConfig& config) {
-  return stored_tensors_once(config, WeightPrecision::kAsConfigured);
-}
-
 Result<Checkpoint> random_checkpoint(const ModelConfig& config, const std::string& name,
                                      const RandomOptions& options, Pool& pool) {
-  const std::vector<TensorSpec> specs = random_tensors(config);
+  const std::vector<TensorSpec> specs = stored_tensors_once(config, WeightPrecision::kAsConfigured);
   int64_t total = 0;
   for (const TensorSpec& spec : specs) total += round_up(bytes_of(spec), kBufferAlignment);
   auto memory = std::make_shared<Mapping>(total);

@@ -22,9 +22,6 @@
 
 namespace fathom {
 
-// The tensors that random_checkpoint() makes.
-std::vector<TensorSpec> random_tensors(const ModelConfig& config);
-
 struct RandomOptions {
   uint64_t seed = 1;
   // Called now and then with the bytes made so far.

@@ -66,6 +66,16 @@ void kept_glu(Step& step, const LinearInput& x, std::span<const GluJob> jobs, fl
 // The second half of mlp: out = W_down ws.mlp_h.
 void mlp_down(Step& step, const MlpWeights& weights, float* out);
 
+// Which of a token's slots [top_k] comes after `previous` in ascending order, and so in that of the
+// experts; -1 before the first. There is one.
+inline int64_t next_slot(const int32_t* slots, int64_t top_k, int32_t previous) {
+  int64_t next = -1;
+  for (int64_t k = 0; k < top_k; ++k) {
+    if (slots[k] > previous && (next < 0 || slots[k] < slots[next])) next = k;
+  }
+  return next;
+}
+
 // out = shared experts + the chosen routed experts, weighted (spec §2.6; model/moe.cc). False if
 // weights could not be read.
 bool moe(Step& step, const MoeWeights& weights, int64_t layer, const float* h, float* out);

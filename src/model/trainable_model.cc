@@ -71,7 +71,7 @@ struct TrainableModel::Parts {
   void cut(std::span<const int32_t> tokens, std::span<const uint8_t> mask, int64_t n_sequences,
            bool with_mtp);
   void forward();
-  double head(Stack& stack, double scale);
+  double head(Stack& stack, double scale, const LossWeights& loss, LossSums& sums);
   BackwardStep step(const Stack& stack, const Batch& batch, const LossWeights& loss,
                     LossSums& sums);
   void lookup_backward(const Stack& stack, const float* d_rows);
@@ -179,13 +179,12 @@ void TrainableModel::Parts::forward() {
 }
 
 // The sum of the cross-entropies of the stack's rows, in nats; d_hidden and the head's gradient.
-double TrainableModel::Parts::head(Stack& stack, double scale) {
+double TrainableModel::Parts::head(Stack& stack, double scale, const LossWeights& loss,
+                                   LossSums& sums) {
   const int64_t n = config.hidden_size, vocab = config.vocab_size;
   const LinearGradient& g = weights->model_gradients().lm_head;
-  const LossWeights none;
-  LossSums unused;
   const Batch batch{stack.sequences};
-  BackwardStep back = step(stack, batch, none, unused);
+  BackwardStep back = step(stack, batch, loss, sums);
   std::vector<int32_t> rows;
   double sum = 0;
   for (int64_t first = 0; first < stack.n_rows(); first += kHeadRows) {
@@ -196,10 +195,10 @@ double TrainableModel::Parts::head(Stack& stack, double scale) {
     compute.pool->parallel_for(n_rows, [&](int64_t i, int) {
       const auto at = static_cast<size_t>(first + i);
       const bool counts = stack.mask[at] != 0;
-      const double loss =
+      const double entropy =
           cross_entropy_row(compute.isa, &logits[i * vocab], vocab, stack.targets[at],
                             counts ? static_cast<float>(scale) : 0.0f);
-      row_loss[static_cast<size_t>(i)] = counts ? loss : 0;
+      row_loss[static_cast<size_t>(i)] = counts ? entropy : 0;
     });
     for (int64_t i = 0; i < n_rows; ++i) sum += row_loss[static_cast<size_t>(i)];
     wgrad(back, logits.data(), f32_rows(&stack.hidden[first * n], n), n_rows, g);
@@ -300,8 +299,7 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(const ModelConfig
                          config.max_position_embeddings);
   const ModelConfig stored = stored_config(config, options.precision);
   FATHOM_TRY(std::unique_ptr<TrainedWeights> weights,
-             TrainedWeights::create(stored, {options.checkpoint, options.seed, options.init_std},
-                                    compute));
+             TrainedWeights::create(stored, options, compute));
   return std::unique_ptr<TrainableModel>(
       new TrainableModel(std::make_unique<Parts>(stored, options, std::move(weights), compute)));
 }
@@ -358,10 +356,10 @@ LossSums TrainableModel::forward_backward(std::span<const int32_t> tokens,
         std::vector<int64_t>(static_cast<size_t>(p.config.n_routed_experts)));
   p.cut(tokens, mask, n_sequences, loss.mtp_lambda > 0);
   p.forward();
-  sums.main = p.head(p.stacks[0], loss.main_scale);
+  sums.main = p.head(p.stacks[0], loss.main_scale, loss, sums);
   const double depth = static_cast<double>(p.config.num_nextn_predict_layers);
   for (size_t k = 1; k < p.n_stacks; ++k)
-    sums.mtp += p.head(p.stacks[k], loss.mtp_scale * loss.mtp_lambda / depth) / depth;
+    sums.mtp += p.head(p.stacks[k], loss.mtp_scale * loss.mtp_lambda / depth, loss, sums) / depth;
   for (size_t k = p.n_stacks - 1; k > 0; --k)
     p.mtp_backward(static_cast<int64_t>(k) - 1, loss, sums);
   p.main_backward(loss, sums);

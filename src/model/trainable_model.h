@@ -22,15 +22,10 @@
 
 namespace fathom {
 
-struct TrainableOptions {
+struct TrainableOptions : InitialWeights {
   TrainingPrecision precision = TrainingPrecision::kFp8;
   int64_t max_sequences = 1;    // of a micro-batch
   int64_t sequence_length = 0;  // positions of each that predict: t below, at most
-  // Initial weights: of this checkpoint, in any precision that loads; null: matrices Normal(0,
-  // init_std) by (seed, name, position), norms one, router biases zero.
-  std::shared_ptr<const Checkpoint> checkpoint;
-  uint64_t seed = 1;
-  double init_std = 0.006;
 };
 
 class TrainableModel {

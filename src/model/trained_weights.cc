@@ -20,20 +20,13 @@ namespace {
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 constexpr int64_t kTaskValues = int64_t{1} << 16;
 
-int64_t elements(const std::vector<int64_t>& shape) {
-  int64_t n = 1;
-  for (const int64_t extent : shape) n *= extent;
-  return n;
-}
-
 bool is_bias(const std::string& name) { return name.ends_with("e_score_correction_bias"); }
 bool is_scale(const std::string& name) { return name.ends_with("_scale_inv"); }
 
 // Normal(0, std), a function of seed, name and position: pairs by the method of Box and Muller.
 void fill_normal(const Compute& compute, uint64_t seed, const std::string& name, double std,
                  float* out, int64_t n) {
-  uint64_t key = mix64(seed);
-  for (const char c : name) key = mix64(key ^ static_cast<uint8_t>(c));
+  const uint64_t key = mix64_key(seed, name);
   const auto uniform = [key](int64_t i) {  // in (0, 1]
     return static_cast<double>((mix64(key + static_cast<uint64_t>(i)) >> 11) + 1) * 0x1p-53;
   };
@@ -63,7 +56,7 @@ Status read_values(const Compute& compute, const Checkpoint& checkpoint, const s
     if (!is_float_dtype(found->dtype))
       return invalid_error("tensor ", printable(name), " (", checkpoint.file_of(name), ") is ",
                            dtype_name(found->dtype), ", expected F32, F16 or BF16");
-    for (int64_t i = 0; i < elements(shape); ++i) out[i] = value_at(*found, i);
+    for (int64_t i = 0; i < found->elements(); ++i) out[i] = value_at(*found, i);
     return {};
   }
   const Tensor* scales = checkpoint.find(scale_name(name));
@@ -97,7 +90,7 @@ void TrainedWeights::lay_out() {
     if (is_bias(spec.name)) continue;
     tensors_.push_back({.name = spec.name,
                         .shape = spec.shape,
-                        .size = elements(spec.shape),
+                        .size = Tensor{spec.dtype, spec.shape, nullptr}.elements(),
                         .decay = spec.shape.size() == 2});
   }
   std::sort(tensors_.begin(), tensors_.end(),

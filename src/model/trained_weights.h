@@ -67,12 +67,6 @@ struct ModelGradients {
   std::vector<MtpGradients> mtp;
 };
 
-struct InitialWeights {
-  std::shared_ptr<const Checkpoint> checkpoint;  // null: random
-  uint64_t seed = 1;
-  double init_std = 0.006;
-};
-
 class TrainedWeights {
  public:
   // config says how weights are stored. Memory is taken here. Errors: the checkpoint lacks a tensor

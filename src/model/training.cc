@@ -4,6 +4,13 @@
 
 namespace fathom {
 
+TrainingPrecision training_precision(std::string_view name) {
+  if (name == "fp32") return TrainingPrecision::kFp32;
+  if (name == "bf16") return TrainingPrecision::kBf16;
+  FATHOM_CHECK(name == "fp8", "precision ", name);
+  return TrainingPrecision::kFp8;
+}
+
 void LossSums::add(const LossSums& other) {
   main += other.main;
   mtp += other.mtp;

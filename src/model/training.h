@@ -4,14 +4,28 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "io/checkpoint.h"
 
 namespace fathom {
 
 // What the three products of every linear layer take (spec §6.7): kFp8 is the report's framework,
 // kBf16 rounds operands to BF16, kFp32 takes them as they are. Sums are F32 in all of them.
 enum class TrainingPrecision : uint8_t { kFp32, kBf16, kFp8 };
+// Of "fp32", "bf16" or "fp8".
+TrainingPrecision training_precision(std::string_view name);
+
+// Where weights begin: those of a checkpoint, in any precision that loads; without one matrices are
+// Normal(0, init_std) by (seed, name, position), norms one, router biases zero.
+struct InitialWeights {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  uint64_t seed = 1;
+  double init_std = 0.006;
+};
 
 // One trainable tensor in the flat buffers.
 struct TrainedTensor {

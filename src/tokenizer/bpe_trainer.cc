@@ -6,8 +6,10 @@
 #include <span>
 #include <tuple>
 
+#include "base/utf8.h"
 #include "io/json.h"
 #include "tokenizer/byte_alphabet.h"
+#include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/v3_chat_template.h"
 #include "tokenizer/v3_scanner.h"
 #include "tokenizer/vocabulary.h"
@@ -159,8 +161,6 @@ class Merger {
   std::vector<Pair> changed_;
 };
 
-bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xc0u) == 0x80u; }
-
 // The 256 bytes in the order of the characters that spell them.
 std::vector<std::string> byte_tokens() {
   std::vector<std::pair<std::string, std::string>> spelled;
@@ -178,20 +178,6 @@ Json added_token(const AddedToken& token, int64_t id) {
   return Json::Object{
       {"id", id},        {"content", token.text}, {"single_word", false},    {"lstrip", false},
       {"rstrip", false}, {"normalized", false},   {"special", token.special}};
-}
-
-Json v3_pre_tokenizer() {
-  Json steps = Json::array();
-  for (const std::string_view pattern : kV3Patterns)
-    steps.push_back(Json::Object{{"type", "Split"},
-                                 {"pattern", Json::Object{{"Regex", pattern}}},
-                                 {"behavior", "Isolated"},
-                                 {"invert", false}});
-  steps.push_back(Json::Object{{"type", "ByteLevel"},
-                               {"add_prefix_space", false},
-                               {"trim_offsets", true},
-                               {"use_regex", false}});
-  return Json::Object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
 }
 
 std::string tokenizer_json(const Merger& merger) {
@@ -213,7 +199,7 @@ std::string tokenizer_json(const Merger& merger) {
       {"padding", nullptr},
       {"added_tokens", std::move(added)},
       {"normalizer", Json::Object{{"type", "Sequence"}, {"normalizers", Json::array()}}},
-      {"pre_tokenizer", v3_pre_tokenizer()},
+      {"pre_tokenizer", PreTokenizer::json_of_gguf_name("deepseek-v3")},
       {"post_processor", nullptr},
       {"decoder", Json::Object{{"type", "ByteLevel"},
                                {"add_prefix_space", true},
@@ -280,7 +266,7 @@ void BpeTrainer::add(std::string_view text) {
   for (std::string_view piece : pieces_) {
     while (piece.size() > kWordBytesMax) {
       size_t end = kWordBytesMax;
-      while (end > kWordBytesMax - 3 && continues_character(piece[end])) --end;
+      while (end > kWordBytesMax - 3 && continues_utf8(piece[end])) --end;
       count(piece.substr(0, end));
       piece.remove_prefix(end);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "tokenizer/jinja_repr.h"
 #include "tokenizer/jinja_unicode.h"
 
@@ -69,8 +70,7 @@ Value strip(Heap& heap, const JinjaText& text, const std::string_view* chars, bo
   }
   while (right && end > begin) {
     size_t previous = end - 1;
-    while (previous > begin && (static_cast<unsigned char>(view[previous]) & 0xc0) == 0x80)
-      --previous;
+    while (previous > begin && continues_utf8(view[previous])) --previous;
     if (heap.budget().failed() || !in_set(view.substr(previous, end - previous))) break;
     end = previous;
   }
@@ -118,7 +118,7 @@ Values split_space(Heap& heap, const JinjaText& text, int64_t max_splits, bool f
       from = end;
       while (from > begin && trailing_space(view.substr(begin, from - begin)) == 0) {
         --from;
-        while (from > begin && (static_cast<unsigned char>(view[from]) & 0xc0) == 0x80) --from;
+        while (from > begin && continues_utf8(view[from])) --from;
       }
     } else if (!is_rest) {
       to = begin;

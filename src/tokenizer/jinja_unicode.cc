@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "tokenizer/jinja_unicode_data.h"
 
 namespace fathom::jinja {
@@ -48,8 +49,6 @@ void append_mapped(std::string& out, uint32_t code, std::span<const CaseRange> r
   }
 }
 
-bool is_tail(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
-
 }  // namespace
 
 Decoded decode_utf8(std::string_view text, size_t i) {
@@ -60,7 +59,7 @@ Decoded decode_utf8(std::string_view text, size_t i) {
   if (n == 0 || lead > 0xf4 || i + n > text.size()) return {lead, 1};
   uint32_t code = lead & (0xffu >> (n + 1));
   for (size_t k = 1; k < n; ++k) {
-    if (!is_tail(text[i + k])) return {lead, 1};
+    if (!continues_utf8(text[i + k])) return {lead, 1};
     code = code << 6 | (byte(i + k) & 0x3fu);
   }
   const bool overlong = (n == 3 && code < 0x800) || (n == 4 && code < 0x10000);
@@ -97,14 +96,14 @@ bool is_valid_utf8(std::string_view text) {
 }
 
 int64_t count_chars(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return !is_tail(c); });
+  return std::count_if(text.begin(), text.end(), [](char c) { return !continues_utf8(c); });
 }
 
 size_t char_offset(std::string_view text, int64_t n, size_t from) {
   size_t i = from;
   for (; n > 0 && i < text.size(); --n) {
     ++i;
-    while (i < text.size() && is_tail(text[i])) ++i;
+    while (i < text.size() && continues_utf8(text[i])) ++i;
   }
   return i;
 }
@@ -190,7 +189,7 @@ size_t trailing_space(std::string_view text) {
   size_t end = text.size();
   while (end > 0) {
     size_t begin = end - 1;
-    while (begin > 0 && end - begin < 4 && is_tail(text[begin])) --begin;
+    while (begin > 0 && end - begin < 4 && continues_utf8(text[begin])) --begin;
     const Decoded c = decode_utf8(text, begin);
     if (begin + c.n_bytes != end || !is_space(c.code)) break;
     end = begin;

@@ -109,11 +109,11 @@ Status DataLoader::read(const Source& source, int64_t sequence, std::span<int32_
   const int64_t length = options_.sequence_length;
   FATHOM_CHECK(std::ssize(tokens) == length + 1 && std::ssize(mask) == length, tokens.size(),
                " tokens of a sequence of ", length);
-  const int64_t begin = sequence * length;
-  FATHOM_RETURN_IF_ERROR(source.shards.read(begin, tokens, {}));
+  std::vector<uint8_t> counts(tokens.size());
+  FATHOM_RETURN_IF_ERROR(source.shards.read(sequence * length, tokens, counts));
   // A target counts as its own token says.
-  std::vector<int32_t> targets(mask.size());
-  return source.shards.read(begin + 1, targets, mask);
+  std::copy(counts.begin() + 1, counts.end(), mask.begin());
+  return {};
 }
 
 Status DataLoader::sequence(int64_t index, std::span<int32_t> tokens,

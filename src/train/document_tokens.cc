@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/mix64.h"
+#include "base/utf8.h"
 #include "base/xxh64.h"
 
 namespace fathom {
@@ -27,7 +28,7 @@ double draw(uint64_t hash, uint64_t n) {
 // Where a character begins, at or before that share of the text.
 size_t cut_at(const std::string& text, double share) {
   auto at = static_cast<size_t>(share * static_cast<double>(text.size()));
-  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xc0u) == 0x80u) --at;
+  while (at > 0 && continues_utf8(text[at])) --at;
   return at;
 }
 

@@ -110,26 +110,31 @@ struct DocumentReader::State {
       if (std::ssize(buffer) < 8 * kTextBytes) return std::string::npos;
       const size_t newline = buffer.find('\n', kTextBytes);
       size_t end = newline == std::string::npos ? kTextBytes : newline + 1;
-      while ((static_cast<unsigned char>(buffer[end]) & 0xc0u) == 0x80u) ++end;
+      while (continues_utf8(buffer[end])) ++end;
       return end;
     });
   }
 };
 
-DocumentReader::DocumentReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+DocumentReader::DocumentReader(std::unique_ptr<State> state, int64_t packed_bytes)
+    : state_(std::move(state)), packed_bytes_(packed_bytes) {}
 DocumentReader::DocumentReader(DocumentReader&&) noexcept = default;
 DocumentReader& DocumentReader::operator=(DocumentReader&&) noexcept = default;
 DocumentReader::~DocumentReader() = default;
 
 Result<DocumentReader> DocumentReader::open(std::vector<std::string> files) {
+  std::optional<int64_t> bytes = 0;
   for (const std::string& file : files) {
-    if (file == "-") continue;
-    if (const Result<PackedReader> reader = PackedReader::open(file); !reader.ok())
-      return reader.error();
+    std::optional<int64_t> of_file;
+    if (file != "-") {
+      FATHOM_TRY(const PackedReader reader, PackedReader::open(file));
+      of_file = reader.packed_bytes();
+    }
+    bytes = bytes && of_file ? std::optional(*bytes + *of_file) : std::nullopt;
   }
   auto state = std::make_unique<State>();
   state->files = std::move(files);
-  return DocumentReader(std::move(state));
+  return DocumentReader(std::move(state), bytes.value_or(0));
 }
 
 int64_t DocumentReader::packed_bytes_read() const {

@@ -34,7 +34,8 @@ class DocumentReader {
   // Nothing at the end. A line without a string "text" or a list "messages", or that is no JSON, is
   // an error that says where it stands; empty documents are passed over.
   Result<std::optional<Document>> next();
-  int64_t packed_bytes_read() const;  // of all files, for progress
+  int64_t packed_bytes_read() const;                      // of all files, for progress
+  int64_t packed_bytes() const { return packed_bytes_; }  // of all files; 0 if one is a pipe
 
   DocumentReader(DocumentReader&&) noexcept;
   DocumentReader& operator=(DocumentReader&&) noexcept;
@@ -42,8 +43,9 @@ class DocumentReader {
 
  private:
   struct State;
-  explicit DocumentReader(std::unique_ptr<State> state);
+  DocumentReader(std::unique_ptr<State> state, int64_t packed_bytes);
   std::unique_ptr<State> state_;
+  int64_t packed_bytes_;
 };
 
 }  // namespace fathom

@@ -5,15 +5,12 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/seconds_since.h"
 
 namespace fathom {
 namespace {
 
 constexpr int64_t kBatchTokensMax = int64_t{1} << 32;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 bool is_due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 

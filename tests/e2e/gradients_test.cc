@@ -45,12 +45,7 @@ TEST(GradientsCommand, LossIsTheScoresMeanAndEveryTensorHasAGradient) {
   ASSERT_EQ(made.exit_code, 0) << made.err;
   const MappedFile map = MappedFile::open(folder / "g.safetensors").value();
   const SafetensorsFile file = parse_safetensors(map.bytes(), "g").value();
-  const auto find = [&](const std::string& name) -> const Tensor* {
-    for (const NamedTensor& entry : file.tensors) {
-      if (entry.name == name) return &entry.tensor;
-    }
-    return nullptr;
-  };
+  const auto find = [&file](const std::string& name) { return file.find(name); };
   std::string lines;
   for (size_t s = 0; s < 2; ++s) {
     Json list = Json::array();

@@ -31,10 +31,8 @@ struct Reference {
         file(*parse_safetensors(map.bytes(), "reference")) {}
   template <typename T>
   const T* data(const std::string& name) const {
-    for (const NamedTensor& entry : file.tensors) {
-      if (entry.name == name) return static_cast<const T*>(entry.tensor.data);
-    }
-    return nullptr;
+    const Tensor* const found = file.find(name);
+    return found == nullptr ? nullptr : static_cast<const T*>(found->data);
   }
   MappedFile map;
   SafetensorsFile file;

@@ -54,12 +54,7 @@ struct TrainingReference {
     weights.balance_scale = 1.0 / static_cast<double>(n_sequences);
   }
 
-  const Tensor* find(const std::string& name) const {
-    for (const NamedTensor& entry : file.tensors) {
-      if (entry.name == name) return &entry.tensor;
-    }
-    return nullptr;
-  }
+  const Tensor* find(const std::string& name) const { return file.find(name); }
   int64_t length() const { return std::ssize(mask) / n_sequences; }
 
   void expect_losses(const LossSums& sums, double relative) const {

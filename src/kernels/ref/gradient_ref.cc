@@ -72,18 +72,6 @@ void e4m3_codes(const float* x, float scale, uint8_t* codes, int64_t n) {
   for (int64_t i = 0; i < n; ++i) codes[i] = f32_to_e4m3(x[i] / scale);
 }
 
-void e4m3_values(const uint8_t* codes, float scale, float* x, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = e4m3_to_f32(codes[i]) * scale;
-}
-
-void bf16_codes(const float* x, uint16_t* codes, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) codes[i] = f32_to_bf16(x[i]);
-}
-
-void bf16_values(const uint16_t* codes, float* x, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = bf16_to_f32(codes[i]);
-}
-
 // 64 steps between powers of two, the smallest 2^-20.
 float e5m6_value(float value) {
   if (!std::isfinite(value) || value == 0) return value;
@@ -142,20 +130,8 @@ constexpr OuterKernels kOuter = {pack_rows, pack_rows, multiply};
 
 }  // namespace
 
-const GradientTable kGradient = {rms_norm_backward,
-                                 silu_mul_backward,
-                                 scale,
-                                 dot,
-                                 exp_scaled,
-                                 attention_row,
-                                 amax,
-                                 e4m3_codes,
-                                 e4m3_values,
-                                 bf16_codes,
-                                 bf16_values,
-                                 e5m6_codes,
-                                 quantize_columns,
-                                 kOuter,
-                                 kOuter};
+const GradientTable kGradient = {rms_norm_backward, silu_mul_backward, scale,  dot,
+                                 exp_scaled,        attention_row,     amax,   e4m3_codes,
+                                 e5m6_codes,        quantize_columns,  kOuter, kOuter};
 
 }  // namespace fathom::ref

@@ -90,27 +90,6 @@ inline void e4m3_codes(const float* x, float scale, uint8_t* codes, int64_t n) {
   }
 }
 
-inline void e4m3_values(const uint8_t* codes, float scale, float* x, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Mask m = first_lanes(n - i);
-    store(x + i, mul(load_e4m3(codes + i, m), set1(scale)), m);
-  }
-}
-
-inline void bf16_codes(const float* x, uint16_t* codes, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Mask m = first_lanes(n - i);
-    store_bf16(codes + i, load(x + i, m), m);
-  }
-}
-
-inline void bf16_values(const uint16_t* codes, float* x, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Mask m = first_lanes(n - i);
-    store(x + i, load_bf16(codes + i, m), m);
-  }
-}
-
 // The nearest value of six bits of mantissa and exponents from -14 on, ties to even.
 inline float e5m6_value(float value) {
   uint32_t bits = 0;
@@ -218,21 +197,9 @@ inline void outer_multiply(const OuterProduct& args) {
 }
 
 constexpr OuterKernels kOuter = {pack_rows, pack_rows, outer_multiply};
-constexpr GradientTable kTable = {rms_norm_backward,
-                                  silu_mul_backward,
-                                  scale_row,
-                                  dot,
-                                  exp_scaled,
-                                  attention_row,
-                                  amax,
-                                  e4m3_codes,
-                                  e4m3_values,
-                                  bf16_codes,
-                                  bf16_values,
-                                  e5m6_codes,
-                                  quantize_columns,
-                                  kOuter,
-                                  kOuter};
+constexpr GradientTable kTable = {rms_norm_backward, silu_mul_backward, scale_row, dot,
+                                  exp_scaled,        attention_row,     amax,      e4m3_codes,
+                                  e5m6_codes,        quantize_columns,  kOuter,    kOuter};
 
 }  // namespace
 }  // namespace fathom::FATHOM_ISA_NAMESPACE
