@@ -257,7 +257,7 @@ Status run_chat(ChatCommand& command) {
 
 void add_chat(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<ChatCommand>();
-  add_common_options(app, command->common, kRunOptions);
+  add_common_options(app, command->common, kRunOptions | kDraftsOption);
   app.add_option("--system", command->chat.system, "the system prompt")
       ->default_str("none")
       ->group("Conversation");

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/answer_parser.h"
+
 namespace fathom::cli {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::string_view kThinkOpen = "<think>";
-constexpr std::string_view kThinkClose = "</think>";
 // Room that is kept for an answer before old turns are dropped: this much, or a quarter of a small
 // context.
 constexpr int64_t kAnswerRoom = 512;
@@ -18,52 +18,11 @@ double seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-std::string_view trimmed_end(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-  return text;
+Status show(const std::vector<AnswerPart>& parts, const TextSink& sink) {
+  for (const AnswerPart& part : parts)
+    FATHOM_RETURN_IF_ERROR(sink(part.text, part.kind == AnswerPart::Kind::kReasoning));
+  return {};
 }
-
-// Splits the answer into reasoning and the rest. Reasoning is open from the start where the prompt
-// ends with <think>.
-class ReasoningSplitter {
- public:
-  explicit ReasoningSplitter(bool open) : open_(open) {}
-
-  Status push(std::string_view text, const TextSink& sink) {
-    held_ += text;
-    while (true) {
-      const std::string_view tag = open_ ? kThinkClose : kThinkOpen;
-      // A model opens its reasoning at the very beginning or not at all.
-      const size_t at = open_ || !shown_ ? held_.find(tag) : std::string::npos;
-      if (at != std::string::npos) {
-        FATHOM_RETURN_IF_ERROR(show(held_.substr(0, at), sink));
-        held_.erase(0, at + tag.size());
-        open_ = !open_;
-        continue;
-      }
-      size_t keep = 0;
-      if (open_ || !shown_) {
-        for (size_t n = std::min(tag.size() - 1, held_.size()); n > 0 && keep == 0; --n) {
-          if (std::string_view(held_).ends_with(tag.substr(0, n))) keep = n;
-        }
-      }
-      FATHOM_RETURN_IF_ERROR(show(held_.substr(0, held_.size() - keep), sink));
-      held_.erase(0, held_.size() - keep);
-      return {};
-    }
-  }
-  Status finish(const TextSink& sink) { return show(std::exchange(held_, {}), sink); }
-
- private:
-  Status show(const std::string& text, const TextSink& sink) {
-    if (text.empty()) return {};
-    shown_ = shown_ || text.find_first_not_of(" \n") != std::string::npos;
-    return sink(text, open_);
-  }
-  bool open_;
-  bool shown_ = false;
-  std::string held_;
-};
 
 class TurnSink final : public EventSink {
  public:
@@ -131,23 +90,27 @@ Result<TurnReport> ChatSession::answer(const TextSink& sink, const std::function
   const std::string prompt_end = model_.tokenizer->decode(
       std::span<const int32_t>(request.prompt).last(std::min<size_t>(request.prompt.size(), 16)),
       false);
-  ReasoningSplitter splitter(trimmed_end(prompt_end).ends_with(kThinkOpen));
+  AnswerParser parser({.in_reasoning = opens_reasoning(prompt_end)});
 
   TurnSink turn;
   const auto start = Clock::now();
   FATHOM_TRY(const RequestId id, engine_->submit(std::move(request), turn));
   std::string text;
   Status shown;
+  const auto show_pending = [&](bool last) {
+    std::vector<AnswerPart> parts;
+    text += turn.pending;
+    parser.push(turn.pending, parts);
+    turn.pending.clear();
+    if (last) parser.finish(parts);
+    if (shown.ok()) shown = show(parts, sink);
+  };
   while (turn.finish == FinishReason::kNone) {
     engine_->step();
-    text += turn.pending;
-    if (shown.ok()) shown = splitter.push(turn.pending, sink);
-    turn.pending.clear();
+    show_pending(/*last=*/false);
     if (turn.finish == FinishReason::kNone && (!shown.ok() || stop())) engine_->cancel(id);
   }
-  text += turn.pending;
-  if (shown.ok()) shown = splitter.push(turn.pending, sink);
-  if (shown.ok()) shown = splitter.finish(sink);
+  show_pending(/*last=*/true);
   FATHOM_RETURN_IF_ERROR(std::move(shown));
   if (turn.finish == FinishReason::kFailed) return Error{ErrorCode::kIo, turn.error};
   report.finish = turn.finish;

@@ -362,7 +362,7 @@ Status run_generate(const GenerateCommand& command) {
 
 void add_generate(CLI::App& app, Invocation& invocation) {
   auto command = std::make_shared<GenerateCommand>();
-  add_common_options(app, command->common, kRunOptions);
+  add_common_options(app, command->common, kRunOptions | kDraftsOption);
   app.add_option("PROMPT", command->prompt, "the prompt; -: standard input")
       ->default_str("standard input")
       ->group("Input");

@@ -23,6 +23,10 @@ class InterruptScope {
 };
 
 bool interrupted();
+// For programs that have nothing else to do; within a scope.
+void wait_until_interrupted();
+// Whether it was SIGTERM that interrupted.
+bool interrupted_by_term();
 void clear_interrupted();
 
 // What a command returns then: exit code 130, nothing said.

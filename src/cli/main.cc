@@ -30,6 +30,7 @@ constexpr const char* kMeasuring = "Measuring";
 const std::vector<Command> kCommands = {
     {"chat", kRunning, "a conversation in the terminal", add_chat},
     {"generate", kRunning, "one prompt, or a file of prompts or requests, to text", add_generate},
+    {"serve", kRunning, "a server with the OpenAI API", add_serve},
     {"score", kRunning, "log-probabilities and perplexity of text or ids", add_score},
     {"tokenize", kRunning, "text to token ids, and ids to text", add_tokenize},
     {"template", kRunning, "the prompt that a chat template makes of messages", add_template},

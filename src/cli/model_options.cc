@@ -12,6 +12,7 @@ LoadModelOptions load_options(const CommonOptions& common) {
           .activations = common.activations,
           .kv_dtype = common.kv_dtype,
           .attention = common.attention,
+          .drafts = common.drafts,
           .context = common.context,
           .max_memory = common.max_memory};
 }

@@ -87,6 +87,11 @@ void add_common_options(CLI::App& app, CommonOptions& options, unsigned groups) 
     if (groups & kIsaOption) add_isa(app, options);
   }
   if (groups & kCacheOptions) add_cache(app, options);
+  if (groups & kDraftsOption) {
+    add_choice_option(app, "--drafts", options.drafts, {"auto", "on", "off"},
+                      "Multi-token prediction drafts the next token; auto: while that is faster")
+        ->group("Computation");
+  }
   if (groups & kMemoryOption) {
     add_size_option(
         app, "--max-memory", options.max_memory,

@@ -25,6 +25,7 @@ struct CommonOptions {
   std::string activations = "auto";
   std::string kv_dtype = "auto";
   std::string attention = "auto";
+  std::string drafts = "auto";
   std::optional<uint64_t> seed;
   std::string log_level = "warning";
   bool quiet = false;
@@ -42,6 +43,7 @@ enum CommonGroup : unsigned {
   kSeedOption = 16,     // --seed
   kThreadsOption = 32,  // --threads alone
   kIsaOption = 64,      // --isa alone
+  kDraftsOption = 128,  // --drafts
   kRunOptions = kModelOption | kComputeOptions | kCacheOptions | kMemoryOption | kSeedOption,
 };
 

@@ -26,6 +26,7 @@ Result<KvPool> KvPool::create(const KvLayout& layout, int64_t n_layers, int64_t 
     return io_error(str_cat("cannot reserve ", bytes, " bytes for the KV cache"));
   pool.memory_ = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte*>(memory), Unmap{bytes});
   pool.free_.reserve(static_cast<size_t>(pool.n_blocks_));
+  pool.holders_.assign(static_cast<size_t>(pool.n_blocks_), 0);
   for (int64_t block = pool.n_blocks_ - 1; block >= 0; --block) pool.free_.push_back(block);
   return pool;
 }
@@ -34,12 +35,18 @@ int64_t KvPool::take() {
   if (free_.empty()) return -1;
   const int64_t block = free_.back();
   free_.pop_back();
+  holders_[static_cast<size_t>(block)] = 1;
   return block;
 }
 
+void KvPool::hold(int64_t block) {
+  FATHOM_DCHECK(n_holders(block) > 0, "block ", block, " is free");
+  ++holders_[static_cast<size_t>(block)];
+}
+
 void KvPool::give_back(int64_t block) {
-  FATHOM_DCHECK(n_free() < n_blocks_, "block ", block, " given back twice");
-  free_.push_back(block);
+  FATHOM_DCHECK(n_holders(block) > 0, "block ", block, " given back twice");
+  if (--holders_[static_cast<size_t>(block)] == 0) free_.push_back(block);
 }
 
 KvSequence::KvSequence(KvPool& pool, int64_t max_positions)
@@ -54,14 +61,30 @@ bool KvSequence::reserve(int64_t n_positions) {
   const int64_t missing = wanted - static_cast<int64_t>(held_.size());
   if (missing > pool_.n_free()) return false;
   for (int64_t i = 0; i < missing; ++i) {
-    const int64_t block = pool_.take();
-    const int64_t index = static_cast<int64_t>(held_.size());
-    held_.push_back(block);
-    for (int64_t layer = 0; layer < pool_.n_layers(); ++layer) {
-      table_[static_cast<size_t>(layer * max_blocks_ + index)] = pool_.data(block, layer);
-    }
+    held_.push_back(pool_.take());
+    set(n_blocks() - 1, held_.back());
   }
   return true;
+}
+
+void KvSequence::set(int64_t index, int64_t block) {
+  for (int64_t layer = 0; layer < pool_.n_layers(); ++layer)
+    table_[static_cast<size_t>(layer * max_blocks_ + index)] = pool_.data(block, layer);
+}
+
+void KvSequence::adopt(int64_t block) {
+  FATHOM_CHECK(n_blocks() < max_blocks_, "block ", block);
+  pool_.hold(block);
+  held_.push_back(block);
+  set(n_blocks() - 1, block);
+}
+
+void KvSequence::replace(int64_t index, int64_t block) {
+  int64_t& mine = held_[static_cast<size_t>(index)];
+  pool_.hold(block);
+  pool_.give_back(mine);
+  mine = block;
+  set(index, block);
 }
 
 void KvSequence::release(int64_t n_positions) {

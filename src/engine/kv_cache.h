@@ -1,7 +1,8 @@
 // The memory of past positions. A pool of blocks with a budget in bytes; each sequence takes blocks
-// of 64 positions, for all layers at once, as it grows, and gives them back when it ends. Rows are
-// latents, not keys and values (kernels/attention.h). Pages are touched on first use only, so that
-// a large budget costs nothing until it is needed.
+// of 64 positions, for all layers at once, as it grows, and gives them back when it ends. A block
+// whose rows are complete may have several holders (engine/prefix_cache.h); nobody writes into it
+// any more. Rows are latents, not keys and values (kernels/attention.h). Pages are touched on first
+// use only, so that a large budget costs nothing until it is needed.
 #pragma once
 
 #include <cstddef>
@@ -30,9 +31,12 @@ class KvPool {
     return layout.block_bytes() * n_layers;
   }
 
-  // A block's number, or -1 if none is free.
+  // A block's number, or -1 if none is free. Who takes it is its one holder.
   int64_t take();
+  // One holder more, and one less: without any it is free.
+  void hold(int64_t block);
   void give_back(int64_t block);
+  int32_t n_holders(int64_t block) const { return holders_[static_cast<size_t>(block)]; }
   std::byte* data(int64_t block, int64_t layer) const {
     return memory_.get() + (block * n_layers_ + layer) * block_bytes_;
   }
@@ -45,6 +49,7 @@ class KvPool {
   KvPool() = default;
   std::unique_ptr<std::byte, Unmap> memory_{nullptr, Unmap{0}};
   std::vector<int64_t> free_;
+  std::vector<int32_t> holders_;  // [n_blocks]
   int64_t n_blocks_ = 0;
   int64_t n_layers_ = 0;
   int64_t block_bytes_ = 0;  // of one layer
@@ -63,11 +68,19 @@ class KvSequence final : public KvCacheView {
   bool reserve(int64_t n_positions);
   // Gives back the blocks wholly at or after n_positions.
   void release(int64_t n_positions);
+  int64_t n_blocks() const { return static_cast<int64_t>(held_.size()); }
+  int64_t block(int64_t index) const { return held_[static_cast<size_t>(index)]; }
+  // Appends a complete block that others hold too.
+  void adopt(int64_t block);
+  // Holds block instead of its own at index, of the same rows.
+  void replace(int64_t index, int64_t block);
   std::byte* const* blocks(int64_t layer) override {
     return &table_[static_cast<size_t>(layer * max_blocks_)];
   }
 
  private:
+  void set(int64_t index, int64_t block);
+
   KvPool& pool_;
   int64_t max_blocks_;
   std::vector<int64_t> held_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/math.h"
+#include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/machine.h"
 
@@ -35,7 +36,8 @@ class Planner {
                    KvPool::bytes_per_block(kv_layout(config, options.kv_dtype), n_layers);
     const int64_t sequences = std::min(
         options.max_running, options.max_memory ? options.max_running : kDefaultFullContexts);
-    wanted_ = one_context_ * std::max<int64_t>(1, sequences);
+    wanted_ = options.kv_memory.value_or(one_context_ * std::max<int64_t>(1, sequences));
+    one_context_ = std::min(one_context_, wanted_);
   }
 
   Result<LoadPlan> run() {
@@ -72,11 +74,12 @@ class Planner {
   LoadPlan with_rows(int64_t prefill_rows) const {
     LoadPlan plan;
     plan.prefill_rows = prefill_rows;
-    const int64_t max_rows = options_.max_running + prefill_rows;
+    const int64_t answer_rows = kAnswerRows * options_.max_running;
+    const int64_t max_rows = answer_rows + prefill_rows;
     plan.limits = {.max_rows = max_rows,
                    .max_sequences = max_rows,
                    .max_context = options_.context,
-                   .max_logit_rows = std::max<int64_t>(options_.max_running, 64)};
+                   .max_logit_rows = std::max<int64_t>(answer_rows, 64)};
     plan.later_bytes = plan.limits.max_logit_rows * config_.vocab_size * int64_t{sizeof(float)} +
                        options_.n_threads * linear_thread_bytes();
     return plan;

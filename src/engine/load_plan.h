@@ -22,6 +22,7 @@ struct LoadPlanOptions {
   int n_threads = 1;
   int64_t prefill_rows = kPrefillRows;
   KvDtype kv_dtype = KvDtype::kBf16;
+  std::optional<int64_t> kv_memory = {};  // of the caches
 };
 
 struct LoadPlan {

@@ -52,6 +52,13 @@ Result<AttentionForm> attention_form(std::string_view name) {
   return usage_error("--attention is '", name, "', expected auto, naive or absorbed");
 }
 
+Result<Drafting> drafting_of(std::string_view name) {
+  if (name == "auto") return Drafting::kAuto;
+  if (name == "on") return Drafting::kOn;
+  if (name == "off") return Drafting::kOff;
+  return usage_error("--drafts is '", name, "', expected auto, on or off");
+}
+
 bool has_integer_weights(const ModelWeights& weights) {
   for (const LayerWeights& layer : weights.layers) {
     const MlpWeights& mlp = layer.is_moe ? layer.moe.experts.front() : layer.mlp;
@@ -90,6 +97,7 @@ Result<KvDtype> resolve_kv_dtype(std::string_view name, Activations activations)
 
 std::unique_ptr<Engine> LoadedModel::make_engine() {
   const EngineOptions options = {.attention = attention,
+                                 .drafting = drafting,
                                  .context = context,
                                  .max_running = max_running,
                                  .prefill_rows = prefill_rows,
@@ -113,6 +121,7 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
              resolve_activations(options.activations, model->config, model->weights));
   FATHOM_TRY(model->kv_dtype, resolve_kv_dtype(options.kv_dtype, model->activations));
   FATHOM_TRY(model->attention, attention_form(options.attention));
+  FATHOM_TRY(model->drafting, drafting_of(options.drafts));
   model->context = options.context.value_or(model->config.max_position_embeddings);
   if (model->context > model->config.max_position_embeddings) {
     return invalid_error("--context is ", model->context,
@@ -128,7 +137,8 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
                         .max_running = model->max_running,
                         .n_threads = options.n_threads,
                         .prefill_rows = std::min(options.prefill_rows, model->context),
-                        .kv_dtype = model->kv_dtype}));
+                        .kv_dtype = model->kv_dtype,
+                        .kv_memory = options.kv_memory}));
   model->prefill_rows = plan.prefill_rows;
   model->pool = std::make_unique<Pool>(options.n_threads);
   const Compute compute = {.isa = isa, .pool = model->pool.get()};

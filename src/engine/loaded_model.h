@@ -24,13 +24,15 @@ struct LoadModelOptions {
   std::string activations = "auto";  // auto fp8 bf16 full
   std::string kv_dtype = "auto";     // auto bf16 fp8 f32
   std::string attention = "auto";    // auto naive absorbed
+  std::string drafts = "auto";       // auto on off
   std::optional<int64_t> context;  // positions of a sequence; default: what the model was made for
   std::optional<int64_t> max_memory;  // bytes of the process; what does not fit is streamed
   // Stream with so many experts in memory, whatever max_memory says.
   std::optional<int64_t> expert_slots = {};
-  int64_t max_running = 1;              // sequences at once
-  int64_t prefill_rows = kPrefillRows;  // rows of prompts in one pass; fewer if memory is short
-  bool needs_tokenizer = true;          // else one is loaded if it is there
+  std::optional<int64_t> kv_memory = {};  // bytes of the caches; default: a few contexts
+  int64_t max_running = 1;                // sequences at once
+  int64_t prefill_rows = kPrefillRows;    // rows of prompts in one pass; fewer if memory is short
+  bool needs_tokenizer = true;            // else one is loaded if it is there
 };
 
 struct LoadedModel {
@@ -43,6 +45,7 @@ struct LoadedModel {
   GenerationConfig generation;  // eos_token_ids resolved: generation_config.json, else config.json,
                                 // else the tokenizer
   AttentionForm attention = AttentionForm::kAuto;
+  Drafting drafting = Drafting::kAuto;
   Activations activations = Activations::kBf16;
   KvDtype kv_dtype = KvDtype::kBf16;
   int64_t context = 0;

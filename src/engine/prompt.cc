@@ -31,14 +31,27 @@ std::vector<int32_t> PromptBuilder::from_text(std::string_view text) const {
   return tokenizer_.encode(text, {.add_special = true, .recognize_added = true});
 }
 
+Status PromptBuilder::load(std::optional<ChatTemplate>& chosen, bool with_tools) {
+  FATHOM_TRY(const std::string jinja, text_of(files_, "chat_template.jinja"));
+  FATHOM_TRY(const std::string config, text_of(files_, "tokenizer_config.json"));
+  FATHOM_TRY(chosen, choose_chat_template(jinja, config, with_tools));
+  return {};
+}
+
+Status PromptBuilder::load() {
+  loaded_ = true;
+  if (tokenizer_.chat_template().empty() && !files_.exists("chat_template.jinja")) return {};
+  FATHOM_RETURN_IF_ERROR(load(plain_, /*with_tools=*/false));
+  return load(with_tools_, /*with_tools=*/true);
+}
+
 Result<Rendered> PromptBuilder::render(const Json& context) {
   const Json* tools = context.find("tools");
   const bool has_tools = tools != nullptr && tools->is_array() && !tools->as_array().empty();
   std::optional<ChatTemplate>& chosen = has_tools ? with_tools_ : plain_;
   if (!chosen) {
-    FATHOM_TRY(const std::string jinja, text_of(files_, "chat_template.jinja"));
-    FATHOM_TRY(const std::string config, text_of(files_, "tokenizer_config.json"));
-    FATHOM_TRY(chosen, choose_chat_template(jinja, config, has_tools));
+    if (loaded_) return invalid_error("this model has no chat template");
+    FATHOM_RETURN_IF_ERROR(load(chosen, has_tools));
   }
   return chosen->render(context, tokenizer_.bos_token(), tokenizer_.eos_token());
 }

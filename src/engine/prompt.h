@@ -32,6 +32,10 @@ class PromptBuilder {
   PromptBuilder(const ModelFiles& files, const Tokenizer& tokenizer, bool control_tokens = false)
       : files_(files), tokenizer_(tokenizer), control_tokens_(control_tokens) {}
 
+  // Parses what there is now: after it, threads may use this at once. Errors: a template that is
+  // none.
+  Status load();
+
   std::vector<int32_t> from_text(std::string_view text) const;
   // context: messages, tools, add_generation_prompt and whatever else the template takes
   // (docs/chat_template.md).
@@ -42,7 +46,9 @@ class PromptBuilder {
   const ModelFiles& files_;
   const Tokenizer& tokenizer_;
   bool control_tokens_;
+  Status load(std::optional<ChatTemplate>& chosen, bool with_tools);
   std::optional<ChatTemplate> plain_, with_tools_;
+  bool loaded_ = false;
 };
 
 }  // namespace fathom

@@ -1,7 +1,9 @@
 // What a caller asks of the engine, and what it hears back, token by token.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,20 +26,42 @@ struct GenerateRequest {
       false;  // the model's end tokens are ordinary tokens (stop_token_ids still stop)
   bool skip_special_tokens = true;  // in the text
   int64_t logprobs = -1;            // -1: none; 0: of the drawn token; n: also the n best
+  int64_t prompt_logprobs = -1;  // likewise of the prompt's tokens; nothing is taken from the cache
+  int64_t priority = 0;          // higher ones come first; equal ones in the order of arrival
+  // Ends with kExpired at the first step after it.
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
+  // Requests share cached prefixes within a partition only.
+  std::string cache_partition = {};
 };
 
-enum class FinishReason { kNone, kStop, kLength, kCancelled, kFailed };
-std::string_view finish_reason_name(
-    FinishReason reason);  // "stop", "length", "cancelled", "failed"
+enum class FinishReason { kNone, kStop, kLength, kCancelled, kFailed, kExpired };
+// "stop", "length", "cancelled", "failed", "expired"
+std::string_view finish_reason_name(FinishReason reason);
+
+// What a request took, so far.
+struct RequestUsage {
+  int64_t cached_prompt_tokens = 0;  // taken from the cache when it began
+  int64_t drafted_tokens = 0;        // verified, and of these accepted
+  int64_t accepted_tokens = 0;
+};
+
+// Of a token of the prompt, given those before it.
+struct PromptLogprob {
+  float logprob;
+  std::vector<TokenLogprob> top;
+};
 
 // One event for each token, and the last one carries the reason.
 struct TokenEvent {
   RequestId request = 0;
-  int32_t token = -1;  // -1: no new token (cancelled, failed)
+  int32_t token = -1;  // -1: no new token (cancelled, failed, expired)
   float logprob = 0;   // with logprobs >= 0
   std::vector<TokenLogprob> top_logprobs;
+  // With prompt_logprobs >= 0, in the first event: of the prompt's tokens but the first.
+  std::vector<PromptLogprob> prompt_logprobs;
   std::string text;  // whole characters that are certain now; may be empty
   FinishReason finish = FinishReason::kNone;
+  RequestUsage usage;
   std::string error;  // with kFailed: one sentence
 };
 

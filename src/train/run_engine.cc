@@ -16,7 +16,7 @@ constexpr int64_t kLogitRows = 64;
 ModelOptions model_options(Activations activations, KvDtype kv_dtype, int64_t context) {
   return {.activations = activations,
           .kv_dtype = kv_dtype,
-          .limits = {.max_rows = context + 1,
+          .limits = {.max_rows = context + kAnswerRows,
                      .max_sequences = 2,
                      .max_context = context,
                      .max_logit_rows = kLogitRows}};
@@ -53,7 +53,7 @@ Result<std::unique_ptr<RunEngine>> RunEngine::create(const ModelConfig& config,
   const ModelOptions options = model_options(activations, kv_dtype, sequence_length);
   const KvLayout layout = kv_layout(config, kv_dtype);
   const int64_t n_layers = config.num_hidden_layers + static_cast<int64_t>(weights.mtp.size());
-  // Two sequences: the engine keeps the one that ended last.
+  // Two sequences: what ended last stays in the prefix cache.
   const int64_t blocks = 2 * (sequence_length / kKvBlockRows + 2);
   FATHOM_TRY(KvPool kv,
              KvPool::create(layout, n_layers, blocks * KvPool::bytes_per_block(layout, n_layers)));
@@ -131,7 +131,8 @@ Result<std::vector<std::string>> RunEngine::sample(const std::vector<std::string
   if (eos.empty() && tokenizer_->eos_token_id()) eos.push_back(*tokenizer_->eos_token_id());
   // A new engine: nothing of an earlier state of the weights is kept.
   Engine engine(transformer_, kv_, tokenizer_,
-                {.context = sequence_length_,
+                {.drafting = Drafting::kOff,
+                 .context = sequence_length_,
                  .max_running = 1,
                  .prefill_rows = sequence_length_,
                  .eos_token_ids = eos});

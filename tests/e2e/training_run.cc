@@ -1,11 +1,6 @@
 #include "tests/e2e/training_run.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -201,49 +196,6 @@ std::string train_well(const Words& arguments) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "");
   return result.err;
-}
-
-RunningFathom::RunningFathom(Words arguments, int64_t file_bytes_max) {
-  arguments.insert(arguments.begin(), FATHOM_BINARY);
-  pid_ = ::fork();
-  FATHOM_CHECK(pid_ >= 0, "cannot fork");
-  if (pid_ > 0) return;
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  if (file_bytes_max > 0) {
-    const auto bytes = static_cast<rlim_t>(file_bytes_max);
-    const struct rlimit limit = {bytes, bytes};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  const int null = ::open("/dev/null", O_WRONLY);
-  ::dup2(null, STDERR_FILENO);
-  ::execv(argv[0], argv.data());
-  ::_exit(127);
-}
-
-RunningFathom::~RunningFathom() {
-  if (pid_ < 0) return;
-  ::kill(pid_, SIGKILL);
-  ::waitpid(pid_, nullptr, 0);
-}
-
-void RunningFathom::send(int signal) const {
-  if (pid_ > 0) ::kill(pid_, signal);
-}
-
-bool RunningFathom::ended() {
-  int status = 0;
-  if (pid_ > 0 && ::waitpid(pid_, &status, WNOHANG) == pid_) {
-    code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    pid_ = -1;
-  }
-  return pid_ < 0;
-}
-
-int RunningFathom::wait() {
-  while (!ended()) ::usleep(1000);
-  return code_;
 }
 
 }  // namespace fathom::test

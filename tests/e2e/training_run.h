@@ -2,8 +2,6 @@
 // a configuration of a tiny model, the program that trains it, and what it left behind.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "tests/support/running_fathom.h"
 #include "tests/support/subprocess.h"
 #include "tests/support/temp_dir.h"
 
@@ -49,22 +48,5 @@ void expect_same_files(const std::string& a, const std::string& b);
 
 // Runs the program; it must end well, with nothing on standard output. Its standard error.
 std::string train_well(const Words& arguments);
-
-// The program at work, to be sent a signal.
-class RunningFathom {
- public:
-  explicit RunningFathom(Words arguments, int64_t file_bytes_max = 0);  // 0: no limit
-  ~RunningFathom();                                                     // kills it
-  RunningFathom(const RunningFathom&) = delete;
-  RunningFathom& operator=(const RunningFathom&) = delete;
-
-  void send(int signal) const;
-  bool ended();
-  int wait();  // the exit code as in RunResult
-
- private:
-  pid_t pid_ = -1;
-  int code_ = -1;
-};
 
 }  // namespace fathom::test

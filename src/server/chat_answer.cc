@@ -1,0 +1,204 @@
+#include "server/chat_answer.h"
+
+#include <algorithm>
+
+#include "server/api_error.h"
+
+namespace fathom {
+
+ChatAnswer::ChatAnswer(const Tokenizer& tokenizer, ChatAnswerOptions options,
+                       std::shared_ptr<HttpReply> reply)
+    : tokenizer_(tokenizer), options_(std::move(options)), reply_(std::move(reply)) {
+  for (int64_t i = 0; i < options_.n_choices; ++i) choices_.emplace_back(options_.parser);
+}
+
+Json ChatAnswer::logprob_json(const TokenEvent& event) const {
+  const auto entry = [this](int32_t token, float logprob) {
+    return Json::Object{{"token", token_text(tokenizer_, token)},
+                        {"logprob", logprob},
+                        {"bytes", token_bytes_json(tokenizer_, token)}};
+  };
+  Json::Object out = entry(event.token, event.logprob);
+  Json top = Json::array();
+  for (const TokenLogprob& best : event.top_logprobs)
+    top.push_back(entry(best.token, best.logprob));
+  out.emplace_back("top_logprobs", std::move(top));
+  return out;
+}
+
+std::string ChatAnswer::finish_name(const Choice& choice) {
+  if (choice.finish == FinishReason::kStop && !choice.calls.empty()) return "tool_calls";
+  return std::string(finish_reason_name(choice.finish));
+}
+
+AnswerUsage ChatAnswer::usage() const {
+  AnswerUsage out;
+  out.n_prompt = options_.n_prompt;
+  for (const Choice& choice : choices_) out.add(choice.usage);
+  return out;
+}
+
+void ChatAnswer::on_token(int64_t index, const TokenEvent& event) {
+  if (over_) return;
+  Choice& choice = choices_[static_cast<size_t>(index)];
+  choice.usage.engine = event.usage;
+  if (event.token >= 0) {
+    ++choice.usage.n_tokens;
+    if (choice.parser.in_reasoning()) ++choice.usage.n_reasoning;
+    if (options_.logprobs) choice.logprobs.push_back(logprob_json(event));
+  }
+  choice.finish = event.finish;
+  if (event.finish == FinishReason::kCancelled) {
+    over_ = true;
+    return;
+  }
+  if (event.finish == FinishReason::kFailed || event.finish == FinishReason::kExpired) {
+    fail(event);
+    return;
+  }
+  std::vector<AnswerPart> parts;
+  choice.parser.push(event.text, parts);
+  if (event.finish != FinishReason::kNone) choice.parser.finish(parts);
+  if (options_.stream) {
+    stream_event(index, choice, parts);
+  } else {
+    for (const AnswerPart& part : parts) collect(choice, part);
+  }
+  const bool all_done = std::all_of(choices_.begin(), choices_.end(), [](const Choice& c) {
+    return c.finish != FinishReason::kNone;
+  });
+  if (all_done) finish();
+}
+
+void ChatAnswer::collect(Choice& choice, const AnswerPart& part) {
+  switch (part.kind) {
+    case AnswerPart::Kind::kReasoning:
+      choice.reasoning += part.text;
+      break;
+    case AnswerPart::Kind::kContent:
+      choice.content += part.text;
+      break;
+    case AnswerPart::Kind::kCall:
+      choice.calls.push_back({make_id("call_"), part.text, ""});
+      break;
+    case AnswerPart::Kind::kArguments:
+      choice.calls.back().arguments += part.text;
+      break;
+  }
+}
+
+// Of a stream: what the client adds to its message.
+Json ChatAnswer::delta(Choice& choice, const AnswerPart& part) {
+  const auto call = [&](Json::Object fields) {
+    fields.insert(fields.begin(), {"index", std::ssize(choice.calls) - 1});
+    return Json(Json::Object{{"tool_calls", Json::Array{Json(std::move(fields))}}});
+  };
+  switch (part.kind) {
+    case AnswerPart::Kind::kReasoning:
+      // Clients look for either name.
+      return Json::Object{{"reasoning_content", part.text}, {"reasoning", part.text}};
+    case AnswerPart::Kind::kContent:
+      return Json::Object{{"content", part.text}};
+    case AnswerPart::Kind::kCall:
+      choice.calls.push_back({make_id("call_"), part.text, ""});
+      return call({{"id", choice.calls.back().id},
+                   {"type", "function"},
+                   {"function", Json::Object{{"name", part.text}, {"arguments", ""}}}});
+    case AnswerPart::Kind::kArguments:
+      return call({{"function", Json::Object{{"arguments", part.text}}}});
+  }
+  return {};
+}
+
+void ChatAnswer::send_chunk(int64_t index, Choice& choice, Json delta, Json finish_reason) {
+  Json chunk = options_.head.json("chat.completion.chunk");
+  Json logprobs;
+  if (options_.logprobs && !choice.logprobs.as_array().empty()) {
+    logprobs = Json::Object{{"content", std::exchange(choice.logprobs, Json::array())}};
+  }
+  chunk.set("choices", Json::Array{Json::Object{{"index", index},
+                                                {"delta", std::move(delta)},
+                                                {"logprobs", std::move(logprobs)},
+                                                {"finish_reason", std::move(finish_reason)}}});
+  if (options_.include_usage || options_.continuous_usage)
+    chunk.set("usage", options_.continuous_usage ? usage().json() : Json());
+  stream_->event(chunk);
+}
+
+void ChatAnswer::stream_event(int64_t index, Choice& choice, const std::vector<AnswerPart>& parts) {
+  if (!stream_) stream_.emplace(reply_, options_.head.headers);
+  if (!choice.begun) {
+    choice.begun = true;
+    Json logprobs = std::exchange(choice.logprobs, Json::array());
+    send_chunk(index, choice, Json::Object{{"role", "assistant"}, {"content", ""}}, {});
+    choice.logprobs = std::move(logprobs);
+  }
+  for (const AnswerPart& part : parts) send_chunk(index, choice, delta(choice, part), {});
+  if (choice.finish != FinishReason::kNone)
+    send_chunk(index, choice, Json::object(), finish_name(choice));
+}
+
+void ChatAnswer::fail(const TokenEvent& event) {
+  over_ = true;
+  const ApiError error = engine_error(event);
+  if (!stream_) {
+    reply_->send(error_response(error));
+    return;
+  }
+  stream_->event(*parse_json(error_body(error)));
+  stream_->done();
+}
+
+Json ChatAnswer::message(const Choice& choice) const {
+  Json out = Json::object();
+  out.set("role", "assistant");
+  const bool says_nothing = choice.content.empty() && !choice.calls.empty();
+  out.set("content", says_nothing ? Json() : Json(choice.content));
+  if (!choice.reasoning.empty()) {
+    out.set("reasoning_content", choice.reasoning);
+    out.set("reasoning", choice.reasoning);
+  }
+  if (!choice.calls.empty()) {
+    Json calls = Json::array();
+    for (const Call& call : choice.calls)
+      calls.push_back(Json::Object{
+          {"id", call.id},
+          {"type", "function"},
+          {"function", Json::Object{{"name", call.name}, {"arguments", call.arguments}}}});
+    out.set("tool_calls", std::move(calls));
+  }
+  return out;
+}
+
+void ChatAnswer::finish() {
+  over_ = true;
+  if (stream_) {
+    if (options_.include_usage) {
+      Json chunk = options_.head.json("chat.completion.chunk");
+      chunk.set("choices", Json::array());
+      chunk.set("usage", usage().json());
+      stream_->event(chunk);
+    }
+    stream_->done();
+    return;
+  }
+  Json choices = Json::array();
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    Choice& choice = choices_[i];
+    Json logprobs;
+    if (options_.logprobs) logprobs = Json::Object{{"content", std::move(choice.logprobs)}};
+    choices.push_back(Json::Object{{"index", static_cast<int64_t>(i)},
+                                   {"message", message(choice)},
+                                   {"logprobs", std::move(logprobs)},
+                                   {"finish_reason", finish_name(choice)}});
+  }
+  Json body = options_.head.json("chat.completion");
+  body.set("choices", std::move(choices));
+  body.set("usage", usage().json());
+  HttpResponse response;
+  response.headers = options_.head.headers;
+  response.body = body.dump();
+  reply_->send(std::move(response));
+}
+
+}  // namespace fathom

@@ -1,0 +1,69 @@
+// The answer to a chat request: takes tokens as they come, writes them as a stream of chunks or, at
+// the end, as one object (docs/http_api.md).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/answer_parser.h"
+#include "server/answer_head.h"
+#include "server/chat_request.h"
+#include "server/engine_thread.h"
+#include "server/served_model.h"
+
+namespace fathom {
+
+struct ChatAnswerOptions {
+  AnswerHead head;
+  AnswerParserOptions parser;
+  int64_t n_choices = 1;
+  int64_t n_prompt = 0;
+  bool stream = false;
+  bool include_usage = false;
+  bool continuous_usage = false;
+  bool logprobs = false;
+};
+
+class ChatAnswer final : public TokenListener {
+ public:
+  ChatAnswer(const Tokenizer& tokenizer, ChatAnswerOptions options,
+             std::shared_ptr<HttpReply> reply);
+  void on_token(int64_t choice, const TokenEvent& event) override;
+
+ private:
+  struct Call {
+    std::string id, name, arguments;
+  };
+  struct Choice {
+    explicit Choice(const AnswerParserOptions& options) : parser(options) {}
+    AnswerParser parser;
+    std::string content, reasoning;
+    std::vector<Call> calls;
+    Json logprobs = Json::array();  // of a stream: those not sent yet
+    ChoiceUsage usage;
+    FinishReason finish = FinishReason::kNone;
+    bool begun = false;
+  };
+
+  Json logprob_json(const TokenEvent& event) const;
+  static std::string finish_name(const Choice& choice);
+  AnswerUsage usage() const;
+  void collect(Choice& choice, const AnswerPart& part);
+  Json delta(Choice& choice, const AnswerPart& part);
+  void send_chunk(int64_t index, Choice& choice, Json delta, Json finish_reason);
+  void stream_event(int64_t index, Choice& choice, const std::vector<AnswerPart>& parts);
+  void fail(const TokenEvent& event);
+  void finish();
+  Json message(const Choice& choice) const;
+
+  const Tokenizer& tokenizer_;
+  const ChatAnswerOptions options_;
+  std::shared_ptr<HttpReply> reply_;
+  std::optional<EventStream> stream_;
+  std::vector<Choice> choices_;
+  bool over_ = false;  // failed, or its client has gone
+};
+
+}  // namespace fathom

@@ -1,0 +1,205 @@
+#include "server/chat_messages.h"
+
+#include <algorithm>
+#include <set>
+
+namespace fathom {
+
+namespace {
+
+constexpr size_t kNameBytesMax = 64;
+
+bool is_function_name(std::string_view name) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  return !name.empty() && name.size() <= kNameBytesMax &&
+         std::all_of(name.begin(), name.end(), fits);
+}
+
+// A text, or the texts of parts joined.
+void read_content(ApiFields& message, std::string& out) {
+  const Json* const content = message.find("content");
+  if (content == nullptr) return;
+  if (content->is_string()) {
+    out = content->as_string();
+    return;
+  }
+  const std::string path = message.path_of("content");
+  if (!content->is_array()) {
+    message.fail("content", str_cat(path, " is ", content->type_name(),
+                                    ", expected a string or an array of parts"));
+    return;
+  }
+  for (size_t i = 0; i < content->as_array().size(); ++i) {
+    ApiFields part(content->as_array()[i], str_cat(path, "[", i, "]."));
+    std::string type, text;
+    part.text("type", type);
+    if (part.ok() && type != "text")
+      part.fail("type", str_cat(part.path_of("type"), " is \"", type.substr(0, 40),
+                                "\": this model reads text only"));
+    if (part.ok() && !part.has("text"))
+      part.fail("text", str_cat(part.path_of("text"), " is missing"), "missing_field");
+    part.text("text", text);
+    message.take(part.error());
+    out += text;
+  }
+}
+
+class MessageReader {
+ public:
+  MessageReader(ApiFields& fields, ChatMessages& out) : fields_(fields), out_(out) {}
+
+  void read(const Json& json, size_t index) {
+    ApiFields message(json, str_cat("messages[", index, "]."));
+    std::string role, content, name;
+    if (message.ok() && !message.has("role"))
+      message.fail("role", str_cat(message.path_of("role"), " is missing"), "missing_field");
+    message.text("role", role, 40);
+    if (role == "developer") role = "system";
+    if (message.ok() && role != "system" && role != "user" && role != "assistant" && role != "tool")
+      message.fail("role", str_cat(message.path_of("role"), " is \"", role,
+                                   "\", expected system, developer, user, assistant or tool"));
+    read_content(message, content);
+    message.text("name", name, 256);
+    Json made = Json::object();
+    made.set("role", role);
+    if (!name.empty()) made.set("name", name);
+    if (role == "assistant") read_calls(message, made);
+    if (role == "tool") read_result(message, made);
+    const bool may_be_empty = role == "assistant" && made.find("tool_calls") != nullptr;
+    if (message.ok() && !message.has("content") && !may_be_empty)
+      message.fail("content", str_cat(message.path_of("content"), " is missing"), "missing_field");
+    made.set("content", message.has("content") ? Json(content) : Json());
+    std::string reasoning;
+    message.text("reasoning_content", reasoning);
+    if (!reasoning.empty()) made.set("reasoning_content", reasoning);
+    message.boolean("prefix", is_beginning_);
+    if (is_beginning_ && role != "assistant")
+      message.fail("prefix", "prefix belongs to the last message, of the assistant");
+    fields_.take(message.error());
+    out_.messages.push_back(std::move(made));
+  }
+  bool is_beginning() const { return is_beginning_; }  // of the message read last
+
+ private:
+  void read_calls(ApiFields& message, Json& made) {
+    const Json* const calls = message.array("tool_calls");
+    if (calls == nullptr || calls->as_array().empty()) return;
+    Json list = Json::array();
+    for (size_t i = 0; i < calls->as_array().size(); ++i) {
+      ApiFields call(calls->as_array()[i], str_cat(message.path_of("tool_calls"), "[", i, "]."));
+      std::string id, name, arguments;
+      call.text("id", id, 256);
+      const Json* const function = call.object("function");
+      if (call.ok() && function == nullptr)
+        call.fail("function", str_cat(call.path_of("function"), " is missing"), "missing_field");
+      if (function != nullptr) {
+        ApiFields inner(*function, call.path_of("function."));
+        inner.text("name", name, 256);
+        inner.text("arguments", arguments);
+        call.take(inner.error());
+      }
+      message.take(call.error());
+      if (!id.empty()) known_calls_.insert(id);
+      list.push_back(
+          Json::Object{{"id", id},
+                       {"type", "function"},
+                       {"function", Json::Object{{"name", name}, {"arguments", arguments}}}});
+    }
+    made.set("tool_calls", std::move(list));
+  }
+
+  void read_result(ApiFields& message, Json& made) {
+    std::string id;
+    message.text("tool_call_id", id, 256);
+    if (message.ok() && !known_calls_.contains(id))
+      message.fail("tool_call_id", str_cat(message.path_of("tool_call_id"), " is \"", id,
+                                           "\", which no call before it has"));
+    made.set("tool_call_id", id);
+  }
+
+  ApiFields& fields_;
+  ChatMessages& out_;
+  std::set<std::string> known_calls_;
+  bool is_beginning_ = false;
+};
+
+void read_tools(ApiFields& fields, ChatMessages& out) {
+  const Json* const tools = fields.array("tools");
+  if (tools == nullptr) return;
+  const size_t n = tools->as_array().size();
+  if (n == 0) fields.fail("tools", "tools is empty; leave it out or give some");
+  if (n > kToolsMax)
+    fields.fail("tools", str_cat("tools has ", n, " entries, at most ", kToolsMax, " are taken"));
+  std::set<std::string> names;
+  for (size_t i = 0; i < n && fields.ok(); ++i) {
+    ApiFields tool(tools->as_array()[i], str_cat("tools[", i, "]."));
+    std::string type = "function", name, description;
+    tool.text("type", type, 40);
+    if (type != "function")
+      tool.fail("type", str_cat(tool.path_of("type"), " is \"", type, "\", expected function"));
+    const Json* const function = tool.object("function");
+    if (tool.ok() && function == nullptr)
+      tool.fail("function", str_cat(tool.path_of("function"), " is missing"), "missing_field");
+    if (function != nullptr) {
+      ApiFields inner(*function, tool.path_of("function."));
+      inner.text("name", name);
+      inner.text("description", description);
+      inner.object("parameters");
+      if (inner.ok() && !is_function_name(name))
+        inner.fail("name", str_cat(inner.path_of("name"), " is \"", name.substr(0, 80),
+                                   "\", expected 1 to 64 letters, digits, _, - and ."));
+      if (inner.ok() && !names.insert(name).second)
+        inner.fail("name", str_cat("two tools have the name \"", name, "\""));
+      tool.take(inner.error());
+    }
+    fields.take(tool.error());
+    out.tools.push_back(tools->as_array()[i]);
+  }
+}
+
+}  // namespace
+
+void read_messages(ApiFields& fields, ChatMessages& out) {
+  const Json* const messages = fields.array("messages");
+  if (!fields.ok()) return;
+  if (messages == nullptr || messages->as_array().empty()) {
+    fields.fail("messages", "messages is missing or empty; give at least one", "missing_field");
+    return;
+  }
+  const size_t n = messages->as_array().size();
+  if (n > kMessagesMax) {
+    fields.fail("messages",
+                str_cat("messages has ", n, " entries, at most ", kMessagesMax, " are taken"));
+    return;
+  }
+  MessageReader reader(fields, out);
+  for (size_t i = 0; i < n && fields.ok(); ++i) {
+    reader.read(messages->as_array()[i], i);
+    if (reader.is_beginning() && i + 1 < n)
+      fields.fail("messages", "prefix belongs to the last message, of the assistant");
+  }
+  read_tools(fields, out);
+  if (!fields.ok()) return;
+
+  bool continue_final = false, add_prompt = true;
+  fields.boolean("continue_final_message", continue_final);
+  fields.boolean("add_generation_prompt", add_prompt);
+  const bool both = continue_final && fields.has("add_generation_prompt") && add_prompt;
+  if (both)
+    fields.fail("continue_final_message",
+                "continue_final_message and add_generation_prompt exclude each other");
+  Json& last = out.messages.as_array().back();
+  if (continue_final && last.find("role")->as_string() != "assistant")
+    fields.fail("continue_final_message", "the last message is not the assistant's");
+  if (!fields.ok() || !(continue_final || reader.is_beginning())) return;
+  out.continues = true;
+  if (last.find("content")->is_string()) out.beginning = last.find("content")->as_string();
+  out.messages.as_array().pop_back();
+  if (out.messages.as_array().empty())
+    fields.fail("messages", "there is nothing before the answer that is to be continued");
+}
+
+}  // namespace fathom

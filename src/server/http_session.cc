@@ -1,0 +1,399 @@
+#include "server/http_session.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <cstdio>
+
+#include "base/str_cat.h"
+
+namespace fathom {
+
+namespace {
+
+constexpr int64_t kReadBytes = 16 << 10;
+// How long a client may keep a connection open that has been closed on this side.
+constexpr auto kLinger = std::chrono::seconds(2);
+
+// The handler's end of an answer.
+template <typename Stream>
+class Reply final : public HttpReply {
+ public:
+  Reply(std::shared_ptr<Session<Stream>> session, uint64_t number)
+      : session_(std::move(session)), number_(number) {}
+  ~Reply() override {
+    post([n = number_](auto& session) { session.let_go(n); });
+  }
+  void send(HttpResponse response) override {
+    post([n = number_, r = std::move(response)](auto& session) mutable {
+      session.head(n, std::move(r), /*streams=*/false);
+    });
+  }
+  void begin(HttpResponse head) override {
+    post([n = number_, r = std::move(head)](auto& session) mutable {
+      session.head(n, std::move(r), /*streams=*/true);
+    });
+  }
+  void write(std::string piece) override {
+    if (piece.empty()) return;  // an empty chunk would end the body
+    post([n = number_, p = std::move(piece)](auto& session) mutable {
+      session.piece(n, std::move(p), /*last=*/false);
+    });
+  }
+  void end() override {
+    post([n = number_](auto& session) { session.piece(n, {}, /*last=*/true); });
+  }
+  void on_close(std::function<void()> f) override {
+    post([n = number_, f = std::move(f)](auto& session) mutable {
+      session.when_closed(n, std::move(f));
+    });
+  }
+
+ private:
+  template <typename F>
+  void post(F f) {
+    asio::post(session_->io(), [session = session_, f = std::move(f)]() mutable { f(*session); });
+  }
+  std::shared_ptr<Session<Stream>> session_;
+  uint64_t number_;
+};
+
+constexpr bool is_tls(const beast::tcp_stream*) { return false; }
+constexpr bool is_tls(const TlsStream*) { return true; }
+
+}  // namespace
+
+template <typename Stream>
+void Session<Stream>::begin() {
+  server_->add(this->shared_from_this());
+  socket().expires_after(server_->options.request_timeout);
+  if constexpr (is_tls(static_cast<Stream*>(nullptr))) {
+    stream_.async_handshake(
+        asio::ssl::stream_base::server,
+        beast::bind_front_handler(&Session::handshaken, this->shared_from_this()));
+  } else {
+    handshaken({});
+  }
+}
+
+template <typename Stream>
+void Session<Stream>::handshaken(error_code error) {
+  error ? gone() : next_request();
+}
+
+template <typename Stream>
+void Session<Stream>::next_request() {
+  if (server_->draining) {
+    shut();
+    return;
+  }
+  at_ = At::kIdle;
+  ++number_;
+  begun_ = ended_ = chunked_ = false;
+  on_close_ = nullptr;
+  parser_.emplace();
+  parser_->eager(true);
+  parser_->header_limit(static_cast<uint32_t>(server_->options.header_bytes_max));
+  parser_->body_limit(static_cast<uint64_t>(server_->options.body_bytes_max));
+  if (input_.size() > 0 && parse()) return;
+  read_more();
+}
+
+template <typename Stream>
+void Session<Stream>::read_more() {
+  if (reading_ || at_ == At::kClosed) return;
+  if (at_ == At::kIdle) {
+    socket().expires_after(server_->options.idle_timeout);
+  } else if (at_ == At::kAnswering && !writing_) {
+    socket().expires_never();
+  }
+  reading_ = true;
+  stream_.async_read_some(input_.prepare(kReadBytes), bind(&Session::on_read));
+}
+
+template <typename Stream>
+void Session<Stream>::on_read(error_code error, size_t n) {
+  reading_ = false;
+  if (at_ == At::kClosed) {
+    linger_.cancel();
+    return;
+  }
+  if (error) {
+    if (error == beast::error::timeout && at_ == At::kReading) {
+      refuse(408, "the request took too long to arrive");
+    } else {
+      gone();
+    }
+    return;
+  }
+  input_.commit(n);
+  if (at_ == At::kAnswering) {
+    // A request that was sent ahead waits; a client that sends without end does not get more room.
+    if (static_cast<int64_t>(input_.size()) <= server_->options.header_bytes_max) read_more();
+    return;
+  }
+  if (!parse()) read_more();
+}
+
+// True when nothing more is to be read now.
+template <typename Stream>
+bool Session<Stream>::parse() {
+  if (at_ == At::kIdle) {
+    at_ = At::kReading;
+    socket().expires_after(server_->options.request_timeout);
+  }
+  bool had_header = parser_->is_header_done();
+  while (input_.size() > 0 && !parser_->is_done()) {
+    error_code error;
+    const size_t used = parser_->put(input_.data(), error);
+    input_.consume(used);
+    if (error == http::error::need_more) {
+      error = {};
+      if (used == 0) break;
+    }
+    if (error) {
+      refuse_for(error);
+      return true;
+    }
+    if (!had_header && parser_->is_header_done()) {
+      had_header = true;
+      const auto expect = parser_->get()[http::field::expect];
+      if (beast::iequals(expect, "100-continue") && !parser_->is_done()) {
+        output_.push_back("HTTP/1.1 100 Continue\r\n\r\n");
+        start_write();
+      }
+    }
+  }
+  if (!parser_->is_done()) return false;
+  hand_over();
+  return true;
+}
+
+template <typename Stream>
+void Session<Stream>::hand_over() {
+  at_ = At::kAnswering;
+  auto message = parser_->release();
+  auto request = std::make_shared<HttpRequest>();
+  request->method = std::string(message.method_string());
+  const std::string target(message.target());
+  const size_t query = target.find('?');
+  request->path = target.substr(0, query);
+  if (query != std::string::npos) request->query = target.substr(query + 1);
+  for (const auto& field : message)
+    request->headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+  request->body = std::move(message.body());
+  request->client = client_;
+  keep_alive_ = message.keep_alive();
+  version_ = message.version();
+  is_head_ = message.method() == http::verb::head;
+  auto reply = std::make_shared<Reply<Stream>>(this->shared_from_this(), number_);
+  socket().expires_never();
+  asio::post(server_->handlers, [server = server_, request, reply = std::move(reply)]() mutable {
+    server->handler(std::move(request), std::move(reply));
+  });
+  read_more();  // so that a client who goes away is noticed
+}
+
+template <typename Stream>
+void Session<Stream>::refuse_for(error_code error) {
+  if (error == http::error::header_limit) {
+    refuse(431, "the header block is too large");
+  } else if (error == http::error::body_limit) {
+    refuse(413, str_cat("the body is larger than ", server_->options.body_bytes_max, " bytes"));
+  } else {
+    refuse(400, str_cat("this is not a request in HTTP/1.1: ", error.message()));
+  }
+}
+
+// Answers what the handler cannot, and closes: where the next request begins is not known.
+template <typename Stream>
+void Session<Stream>::refuse(int status, std::string_view message) {
+  at_ = At::kAnswering;
+  keep_alive_ = false;
+  is_head_ = false;
+  version_ = 11;
+  HttpResponse response;
+  response.status = status;
+  response.body = server_->error_body(status, message);
+  head(number_, std::move(response), /*streams=*/false);
+}
+
+template <typename Stream>
+void Session<Stream>::head(uint64_t number, HttpResponse response, bool streams) {
+  if (number != number_ || at_ != At::kAnswering || begun_) return;
+  begun_ = true;
+  chunked_ = streams && version_ == 11;
+  if (streams && version_ != 11) keep_alive_ = false;  // the end of the connection ends the body
+  http::response_header<> head;
+  head.version(version_);
+  head.result(static_cast<unsigned>(response.status));
+  head.set(http::field::content_type, response.content_type);
+  for (const auto& [name, value] : response.headers) head.set(name, value);
+  if (chunked_) {
+    head.set(http::field::transfer_encoding, "chunked");
+  } else if (!streams) {
+    head.set(http::field::content_length, std::to_string(response.body.size()));
+  }
+  if (server_->draining) keep_alive_ = false;
+  head.set(http::field::connection, keep_alive_ ? "keep-alive" : "close");
+  std::string text = str_cat("HTTP/1.", version_ == 11 ? "1" : "0", " ", response.status, " ",
+                             std::string_view(http::obsolete_reason(head.result()).data(),
+                                              http::obsolete_reason(head.result()).size()),
+                             "\r\n");
+  for (const auto& field : head) {
+    text += std::string_view(field.name_string().data(), field.name_string().size());
+    text += ": ";
+    text += std::string_view(field.value().data(), field.value().size());
+    text += "\r\n";
+  }
+  text += "\r\n";
+  if (!streams && !is_head_) text += response.body;
+  ended_ = !streams || is_head_;
+  unsent_ += static_cast<int64_t>(text.size());
+  output_.push_back(std::move(text));
+  start_write();
+}
+
+template <typename Stream>
+void Session<Stream>::piece(uint64_t number, std::string text, bool last) {
+  if (number != number_ || at_ != At::kAnswering || !begun_ || ended_) return;
+  if (last) {
+    ended_ = true;
+    if (chunked_) output_.push_back("0\r\n\r\n");
+  } else if (chunked_) {
+    char size[20];
+    std::snprintf(size, sizeof(size), "%zx\r\n", text.size());
+    output_.push_back(size + text + "\r\n");
+  } else {
+    output_.push_back(std::move(text));
+  }
+  if (!output_.empty()) unsent_ += static_cast<int64_t>(output_.back().size());
+  if (unsent_ > server_->options.unsent_bytes_max) {
+    gone();
+    return;
+  }
+  if (output_.empty() && !writing_) {
+    answered();
+  } else {
+    start_write();
+  }
+}
+
+// A reply that nobody holds any more and that has no end: the client must not take it for whole.
+template <typename Stream>
+void Session<Stream>::let_go(uint64_t number) {
+  if (number != number_ || at_ != At::kAnswering || ended_) return;
+  if (begun_) {
+    gone();
+  } else {
+    refuse(500, "the request was not answered");
+  }
+}
+
+template <typename Stream>
+void Session<Stream>::when_closed(uint64_t number, std::function<void()> f) {
+  if (number != number_ || at_ == At::kClosed) {
+    f();
+  } else if (at_ == At::kAnswering && !ended_) {
+    on_close_ = std::move(f);
+  }
+}
+
+template <typename Stream>
+void Session<Stream>::start_write() {
+  if (writing_ || output_.empty() || at_ == At::kClosed) return;
+  writing_ = true;
+  socket().expires_after(server_->options.write_timeout);
+  asio::async_write(stream_, asio::buffer(output_.front()), bind(&Session::on_written));
+}
+
+template <typename Stream>
+void Session<Stream>::on_written(error_code error, size_t) {
+  writing_ = false;
+  if (at_ == At::kClosed) return;
+  if (error) {
+    gone();
+    return;
+  }
+  unsent_ = std::max<int64_t>(0, unsent_ - static_cast<int64_t>(output_.front().size()));
+  output_.pop_front();
+  if (!output_.empty()) {
+    start_write();
+  } else if (at_ == At::kAnswering && ended_) {
+    answered();
+  } else if (at_ == At::kAnswering) {
+    socket().expires_never();
+  }
+}
+
+template <typename Stream>
+void Session<Stream>::answered() {
+  on_close_ = nullptr;
+  if (keep_alive_) {
+    next_request();
+  } else {
+    shut();
+  }
+}
+
+// The client has gone, or must go.
+template <typename Stream>
+void Session<Stream>::gone() {
+  if (at_ == At::kClosed) return;
+  at_ = At::kClosed;
+  close_socket();
+  if (auto f = std::exchange(on_close_, nullptr)) f();
+}
+
+// Everything is said: ends the connection so that the last bytes arrive.
+template <typename Stream>
+void Session<Stream>::shut() {
+  if (at_ == At::kClosed) return;
+  at_ = At::kClosed;
+  socket().expires_after(std::chrono::seconds(5));
+  if constexpr (is_tls(static_cast<Stream*>(nullptr))) {
+    stream_.async_shutdown(beast::bind_front_handler(&Session::on_shut, this->shared_from_this()));
+  } else {
+    on_shut({});
+  }
+}
+
+template <typename Stream>
+void Session<Stream>::on_shut(error_code) {
+  error_code ignored;
+  socket().socket().shutdown(tcp::socket::shutdown_send, ignored);
+  // What is still being read ends when the client closes too, or after a while.
+  if (!reading_) return;
+  linger_.expires_after(kLinger);
+  linger_.async_wait([self = this->shared_from_this()](error_code error) {
+    if (!error) self->close_socket();
+  });
+}
+
+template <typename Stream>
+void Session<Stream>::close_socket() {
+  error_code ignored;
+  linger_.cancel();
+  socket().socket().close(ignored);
+  socket().cancel();
+}
+
+template <typename Stream>
+void Session<Stream>::close_if_idle() {
+  asio::post(io(), [self = this->shared_from_this()] {
+    if (self->at_ == At::kIdle) self->gone();
+  });
+}
+
+template <typename Stream>
+void Session<Stream>::close() {
+  asio::post(io(), [self = this->shared_from_this()] {
+    self->gone();
+    self->close_socket();  // also of one that is on its way out
+  });
+}
+
+template class Session<beast::tcp_stream>;
+template class Session<TlsStream>;
+
+}  // namespace fathom

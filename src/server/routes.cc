@@ -1,0 +1,207 @@
+#include "server/routes.h"
+
+#include <algorithm>
+#include <ctime>
+#include <random>
+
+#include "io/printable.h"
+
+namespace fathom {
+
+namespace {
+
+constexpr size_t kRequestIdBytesMax = 128;
+
+bool is_request_id(std::string_view id) {
+  return !id.empty() && id.size() <= kRequestIdBytesMax &&
+         std::all_of(id.begin(), id.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.';
+         });
+}
+
+// Clients are given base URLs with and without a version.
+std::string_view without_version(std::string_view path) {
+  for (const std::string_view prefix : {"/v1", "/beta"}) {
+    if (path.starts_with(prefix) && path.substr(prefix.size()).starts_with('/'))
+      return path.substr(prefix.size());
+  }
+  return path;
+}
+
+bool is_json(std::string_view content_type) {
+  content_type = content_type.substr(0, content_type.find(';'));
+  while (content_type.ends_with(' ')) content_type.remove_suffix(1);
+  return content_type == "application/json";
+}
+
+}  // namespace
+
+Routes::Routes(const ServedModel& model, EngineThread& engine, const RoutesOptions& options)
+    : model_(model), engine_(engine), options_(options), access_(options.access) {}
+
+const std::vector<Routes::Route>& Routes::routes() {
+  static const std::vector<Route> kRoutes = {
+      {"POST", "/chat/completions", &Routes::chat_completions, true},
+      {"POST", "/completions", &Routes::completions, true},
+      {"GET", "/models", &Routes::models, true},
+      {"GET", "/models/", &Routes::one_model, true},
+      {"POST", "/tokenize", &Routes::tokenize, true},
+      {"POST", "/detokenize", &Routes::detokenize, true},
+      {"GET", "/tokenizer_info", &Routes::tokenizer_info, true},
+      {"POST", "/render", &Routes::render, true},
+      {"GET", "/metrics", &Routes::metrics, true},
+      {"GET", "/version", &Routes::version, true},
+      {"GET", "/health", &Routes::health, false},
+      {"GET", "/ping", &Routes::health, false},
+      {"GET", "/ready", &Routes::ready, false},
+  };
+  return kRoutes;
+}
+
+void Routes::handle(const std::shared_ptr<const HttpRequest>& request,
+                    const std::shared_ptr<HttpReply>& reply) {
+  Call call = {.request = *request,
+               .reply = reply,
+               .route = "other",
+               .argument = "",
+               .headers = access_.cors_headers(*request)};
+  const std::string_view id = request->header("x-request-id");
+  call.headers.emplace_back("x-request-id", is_request_id(id) ? std::string(id) : make_id("req_"));
+  dispatch(call);
+}
+
+void Routes::dispatch(Call& call) {
+  if (const auto error = access_.check_origin(call.request)) return refuse(call, *error);
+  const std::string_view path = without_version(call.request.path);
+  if (call.request.method == "OPTIONS") {
+    HttpResponse response;
+    response.status = 204;
+    return send(call, std::move(response));
+  }
+  const std::string_view method = call.request.method == "HEAD" ? "GET" : call.request.method;
+  std::string allowed;
+  for (const Route& route : routes()) {
+    const bool is_prefix = route.path.ends_with('/');
+    if (is_prefix ? !path.starts_with(route.path) : path != route.path) continue;
+    if (route.method != method) {
+      allowed = route.method;
+      continue;
+    }
+    call.route = std::string(route.path);
+    if (is_prefix) call.argument = std::string(path.substr(route.path.size()));
+    if (route.needs_key) {
+      if (const auto error = access_.check_key(call.request)) return refuse(call, *error);
+    }
+    return (this->*route.handler)(call);
+  }
+  if (!allowed.empty()) {
+    call.headers.emplace_back("Allow", allowed);
+    return refuse(call, {.status = 405,
+                         .message = str_cat("this endpoint takes ", allowed, " only"),
+                         .param = "",
+                         .code = "method_not_allowed"});
+  }
+  refuse(call, {.status = 404,
+                .message = str_cat("there is no endpoint ", printable(call.request.path)),
+                .param = "",
+                .code = "unknown_endpoint"});
+}
+
+void Routes::send(Call& call, HttpResponse response) {
+  metrics_.count(call.route, response.status);
+  for (auto& header : call.headers) response.headers.push_back(header);
+  call.reply->send(std::move(response));
+}
+
+void Routes::send(Call& call, const Json& body) {
+  HttpResponse response;
+  response.body = body.dump();
+  send(call, std::move(response));
+}
+
+void Routes::refuse(Call& call, const ApiError& error) { send(call, error_response(error)); }
+
+// One JSON object, said to be one.
+bool Routes::read_body(Call& call, Json& body) {
+  const HttpRequest& request = call.request;
+  if (!is_json(request.header("content-type"))) {
+    refuse(call, invalid_request("", "the body's Content-Type is not application/json",
+                                 "invalid_content_type"));
+    return false;
+  }
+  const std::string_view encoding = request.header("content-encoding");
+  if (!encoding.empty() && encoding != "identity") {
+    refuse(call, {.status = 415,
+                  .message = "packed bodies are not taken; send it without Content-Encoding",
+                  .param = "",
+                  .code = "unsupported_encoding"});
+    return false;
+  }
+  Result<Json> parsed = parse_json(request.body);
+  if (!parsed.ok()) {
+    refuse(call, invalid_request("", str_cat("the body is not JSON: ", parsed.error().message),
+                                 "invalid_json"));
+    return false;
+  }
+  body = std::move(parsed).value();
+  return true;
+}
+
+bool Routes::check_model(Call& call, const std::string& name) {
+  if (name.empty() || model_.has_name(name)) return true;
+  refuse(call, {.status = 404,
+                .message = str_cat("the model \"", name.substr(0, 100), "\" is not served here; \"",
+                                   model_.names.front(), "\" is"),
+                .param = "model",
+                .code = "model_not_found"});
+  return false;
+}
+
+AnswerHead Routes::head(const Call& call, std::string_view id_prefix,
+                        const std::string& model) const {
+  return {.id = make_id(id_prefix),
+          .model = model.empty() ? model_.names.front() : model,
+          .fingerprint = model_.fingerprint,
+          .created = static_cast<int64_t>(std::time(nullptr)),
+          .headers = call.headers};
+}
+
+// Requests of different keys share nothing in the cache, and without a seed no two draw alike.
+GenerateRequest Routes::with_own_seed(const Call& call, const GenerateRequest& asked,
+                                      bool has_seed) {
+  GenerateRequest out = asked;
+  out.cache_partition = access_.partition(call.request) + asked.cache_partition;
+  if (!has_seed) {
+    std::random_device device;
+    out.sampling.seed = (uint64_t{device()} << 32) ^ device();
+  }
+  return out;
+}
+
+void Routes::submit(Call& call, std::vector<GenerateRequest> choices,
+                    std::shared_ptr<TokenListener> listener) {
+  const EngineThread::Submitted submitted = engine_.submit(std::move(choices), std::move(listener));
+  switch (submitted.refusal) {
+    case EngineThread::Refusal::kNone:
+      metrics_.count(call.route, 200);
+      call.reply->on_close([&engine = engine_, id = submitted.ticket] { engine.cancel(id); });
+      return;
+    case EngineThread::Refusal::kRequest:
+      return refuse(call, invalid_request("", submitted.message));
+    case EngineThread::Refusal::kBusy:
+      return refuse(call, {.status = 429,
+                           .message = submitted.message + "; try again later",
+                           .param = "",
+                           .code = "queue_full",
+                           .retry_after_seconds = engine_.retry_after().count()});
+    case EngineThread::Refusal::kEnding:
+      return refuse(call, {.status = 503,
+                           .message = submitted.message,
+                           .param = "",
+                           .code = "shutting_down",
+                           .retry_after_seconds = 5});
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,88 @@
+// The endpoints: who may ask, which handler answers, what it hands to the engine
+// (docs/http_api.md).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/access.h"
+#include "server/answer_head.h"
+#include "server/engine_thread.h"
+#include "server/http_server.h"
+#include "server/metrics.h"
+#include "server/served_model.h"
+
+namespace fathom {
+
+struct RoutesOptions {
+  AccessOptions access;
+  std::string version;
+};
+
+class Routes {
+ public:
+  Routes(const ServedModel& model, EngineThread& engine, const RoutesOptions& options);
+
+  // Answers at once, or hands the reply to what the engine tells. Any number of threads.
+  void handle(const std::shared_ptr<const HttpRequest>& request,
+              const std::shared_ptr<HttpReply>& reply);
+  // From now on /ready says no.
+  void drain() { draining_ = true; }
+  // For the metrics.
+  void count_connections(std::function<int64_t()> f) { n_connections_ = std::move(f); }
+
+ private:
+  // A request on its way.
+  struct Call {
+    const HttpRequest& request;
+    std::shared_ptr<HttpReply> reply;
+    std::string route;     // the path of the route
+    std::string argument;  // what stands behind it, for routes that end with '/'
+    HttpHeaders headers;   // of every answer
+  };
+  using Handler = void (Routes::*)(Call& call);
+  struct Route {
+    std::string_view method, path;
+    Handler handler;
+    bool needs_key;
+  };
+  static const std::vector<Route>& routes();
+
+  void dispatch(Call& call);
+  void send(Call& call, HttpResponse response);
+  void send(Call& call, const Json& body);
+  void refuse(Call& call, const ApiError& error);
+  bool read_body(Call& call, Json& body);
+  bool check_model(Call& call, const std::string& name);
+  AnswerHead head(const Call& call, std::string_view id_prefix, const std::string& model) const;
+  // All choices of a request; on_close cancels them.
+  void submit(Call& call, std::vector<GenerateRequest> choices,
+              std::shared_ptr<TokenListener> listener);
+  GenerateRequest with_own_seed(const Call& call, const GenerateRequest& asked, bool has_seed);
+
+  void chat_completions(Call& call);
+  void completions(Call& call);
+  void models(Call& call);
+  void one_model(Call& call);
+  void tokenize(Call& call);
+  void detokenize(Call& call);
+  void tokenizer_info(Call& call);
+  void render(Call& call);
+  void health(Call& call);
+  void ready(Call& call);
+  void version(Call& call);
+  void metrics(Call& call);
+
+  const ServedModel& model_;
+  EngineThread& engine_;
+  const RoutesOptions options_;
+  Access access_;
+  Metrics metrics_;
+  std::function<int64_t()> n_connections_ = [] { return int64_t{0}; };
+  std::atomic<bool> draining_{false};
+};
+
+}  // namespace fathom
