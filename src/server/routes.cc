@@ -138,6 +138,12 @@ bool Routes::read_body(Call& call, Json& body) {
                   .code = "unsupported_encoding"});
     return false;
   }
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (request.body.starts_with(kByteOrderMark)) {
+    refuse(call, invalid_request("", "the body begins with a byte order mark, which JSON has not",
+                                 "invalid_json"));
+    return false;
+  }
   Result<Json> parsed = parse_json(request.body);
   if (!parsed.ok()) {
     refuse(call, invalid_request("", str_cat("the body is not JSON: ", parsed.error().message),
