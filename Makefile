@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 BUILD = build/$(PRESET)
 
-.PHONY: build setup chat test test-arm64 install format lint clean help
+.PHONY: build setup chat serve test test-arm64 install format lint clean help
 
 build: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) --target fathom -j $(JOBS)
@@ -21,6 +21,10 @@ setup:
 chat: setup
 	@$(MAKE) --no-print-directory build
 	@$(BUILD)/fathom chat
+
+serve: setup
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/fathom serve
 
 test: setup
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
@@ -48,6 +52,7 @@ help:
 	@echo "make            build fathom (build/release/fathom)"
 	@echo "make setup      install the packages that are missing"
 	@echo "make chat       setup, build, and talk to the embedded model"
+	@echo "make serve      setup, build, and serve the embedded model on http://127.0.0.1:8080/v1"
 	@echo "make test       setup, build, and run all tests"
 	@echo "make test-arm64 build the kernels for 64-bit Arm and run their tests under qemu-user"
 	@echo "make install    install to PREFIX (/usr/local), with man page and shell completion"

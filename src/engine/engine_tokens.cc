@@ -113,7 +113,10 @@ bool Engine::accept_token(Running& running, std::span<const float> logits) {
     reason = FinishReason::kStop;
   } else if (running.decoder) {
     event.text = running.stops.push(running.decoder->push(event.token));
-    if (running.stops.stopped()) reason = FinishReason::kStop;
+    if (running.stops.stopped()) {
+      reason = FinishReason::kStop;
+      event.stop = running.stops.found();
+    }
   }
   if (reason == FinishReason::kNone && running.n_generated() >= running.max_tokens)
     reason = FinishReason::kLength;

@@ -61,6 +61,7 @@ struct TokenEvent {
   std::vector<PromptLogprob> prompt_logprobs;
   std::string text;  // whole characters that are certain now; may be empty
   FinishReason finish = FinishReason::kNone;
+  std::string stop;  // with kStop: the stop string that ended it; empty if a token did
   RequestUsage usage;
   std::string error;  // with kFailed: one sentence
 };

@@ -16,10 +16,13 @@ class StopMatcher {
   // The end of the text: what was held back, unless stopped.
   std::string finish();
   bool stopped() const { return stopped_; }
+  // The stop string that was found; empty if none was.
+  const std::string& found() const { return found_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
+  std::string found_;
   bool stopped_ = false;
 };
 

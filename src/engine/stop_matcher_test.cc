@@ -52,5 +52,13 @@ TEST(StopMatcher, HoldsBackOnlyWhatCouldBeAStop) {
   EXPECT_EQ(matcher.finish(), "EN");
 }
 
+TEST(StopMatcher, SaysWhichWasFound) {
+  StopMatcher matcher({"end", "an en"});
+  matcher.push("it has an ");
+  EXPECT_EQ(matcher.found(), "");
+  matcher.push("end");
+  EXPECT_EQ(matcher.found(), "an en");  // the one that begins first
+}
+
 }  // namespace
 }  // namespace fathom

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "io/printable.h"
+#include "server/messages_answer.h"
 
 namespace fathom {
 
@@ -43,6 +44,8 @@ Routes::Routes(const ServedModel& model, EngineThread& engine, const RoutesOptio
 const std::vector<Routes::Route>& Routes::routes() {
   static const std::vector<Route> kRoutes = {
       {"POST", "/chat/completions", &Routes::chat_completions, true},
+      {"POST", "/messages", &Routes::messages, true},
+      {"POST", "/messages/count_tokens", &Routes::count_tokens, true},
       {"POST", "/completions", &Routes::completions, true},
       {"GET", "/models", &Routes::models, true},
       {"GET", "/models/", &Routes::one_model, true},
@@ -89,6 +92,7 @@ void Routes::dispatch(Call& call) {
       continue;
     }
     call.route = std::string(route.path);
+    call.is_messages = path.starts_with("/messages");
     if (is_prefix) call.argument = std::string(path.substr(route.path.size()));
     if (route.needs_key) {
       if (const auto error = access_.check_key(call.request)) return refuse(call, *error);
@@ -120,7 +124,9 @@ void Routes::send(Call& call, const Json& body) {
   send(call, std::move(response));
 }
 
-void Routes::refuse(Call& call, const ApiError& error) { send(call, error_response(error)); }
+void Routes::refuse(Call& call, const ApiError& error) {
+  send(call, call.is_messages ? messages_error_response(error) : error_response(error));
+}
 
 // One JSON object, said to be one.
 bool Routes::read_body(Call& call, Json& body) {

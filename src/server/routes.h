@@ -8,8 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/answer_parser.h"
 #include "server/access.h"
 #include "server/answer_head.h"
+#include "server/chat_request.h"
 #include "server/engine_thread.h"
 #include "server/http_server.h"
 #include "server/metrics.h"
@@ -39,9 +41,10 @@ class Routes {
   struct Call {
     const HttpRequest& request;
     std::shared_ptr<HttpReply> reply;
-    std::string route;     // the path of the route
-    std::string argument;  // what stands behind it, for routes that end with '/'
-    HttpHeaders headers;   // of every answer
+    std::string route;         // the path of the route
+    std::string argument;      // what stands behind it, for routes that end with '/'
+    HttpHeaders headers;       // of every answer
+    bool is_messages = false;  // errors in the shape of /messages
   };
   using Handler = void (Routes::*)(Call& call);
   struct Route {
@@ -57,6 +60,9 @@ class Routes {
   void refuse(Call& call, const ApiError& error);
   bool read_body(Call& call, Json& body);
   bool check_model(Call& call, const std::string& name);
+  // The prompt of a conversation; false where it has been refused.
+  bool make_prompt(Call& call, const ChatRequest& asked, std::vector<int32_t>& prompt,
+                   AnswerParserOptions& parser);
   AnswerHead head(const Call& call, std::string_view id_prefix, const std::string& model) const;
   // All choices of a request; on_close cancels them.
   void submit(Call& call, std::vector<GenerateRequest> choices,
@@ -64,6 +70,8 @@ class Routes {
   GenerateRequest with_own_seed(const Call& call, const GenerateRequest& asked, bool has_seed);
 
   void chat_completions(Call& call);
+  void messages(Call& call);
+  void count_tokens(Call& call);
   void completions(Call& call);
   void models(Call& call);
   void one_model(Call& call);

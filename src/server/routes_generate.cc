@@ -3,9 +3,32 @@
 #include "server/chat_request.h"
 #include "server/completion_answer.h"
 #include "server/completion_request.h"
+#include "server/messages_answer.h"
+#include "server/messages_request.h"
 #include "server/routes.h"
 
 namespace fathom {
+
+bool Routes::make_prompt(Call& call, const ChatRequest& asked, std::vector<int32_t>& prompt,
+                         AnswerParserOptions& parser) {
+  Result<std::vector<int32_t>> made = model_.prompts.from_chat(asked.context);
+  if (!made.ok()) {
+    refuse(call, invalid_request("messages", made.error().message));
+    return false;
+  }
+  prompt = std::move(made).value();
+  const Tokenizer& tokenizer = *model_.model.tokenizer;
+  const size_t n_last = std::min<size_t>(prompt.size(), 16);
+  parser = {.in_reasoning = opens_reasoning(
+                tokenizer.decode(std::span<const int32_t>(prompt).last(n_last), false)),
+            .parses_calls = asked.parses_calls};
+  if (asked.conversation.continues) {
+    const auto beginning =
+        tokenizer.encode(asked.conversation.beginning, {.recognize_added = false});
+    prompt.insert(prompt.end(), beginning.begin(), beginning.end());
+  }
+  return true;
+}
 
 void Routes::chat_completions(Call& call) {
   Json body;
@@ -18,23 +41,9 @@ void Routes::chat_completions(Call& call) {
   if (!check_model(call, asked.model)) return;
   GenerateRequest request =
       with_own_seed(call, asked.generation.request, asked.generation.has_seed);
-  Result<std::vector<int32_t>> prompt = model_.prompts.from_chat(asked.context);
-  if (!prompt.ok()) return refuse(call, invalid_request("messages", prompt.error().message));
-  const Tokenizer& tokenizer = *model_.model.tokenizer;
-  request.prompt = std::move(prompt).value();
-  const size_t n_last = std::min<size_t>(request.prompt.size(), 16);
-  const std::string prompt_end =
-      tokenizer.decode(std::span<const int32_t>(request.prompt).last(n_last), false);
-  if (asked.conversation.continues) {
-    const auto beginning =
-        tokenizer.encode(asked.conversation.beginning, {.recognize_added = false});
-    request.prompt.insert(request.prompt.end(), beginning.begin(), beginning.end());
-  }
-
   ChatAnswerOptions options;
+  if (!make_prompt(call, asked, request.prompt, options.parser)) return;
   options.head = head(call, "chatcmpl-", asked.model);
-  options.parser = {.in_reasoning = opens_reasoning(prompt_end),
-                    .parses_calls = asked.parses_calls};
   options.n_choices = asked.generation.n;
   options.n_prompt = std::ssize(request.prompt);
   options.stream = asked.generation.stream;
@@ -47,7 +56,42 @@ void Routes::chat_completions(Call& call) {
     choices.back().sampling.choice = i;
   }
   submit(call, std::move(choices),
-         std::make_shared<ChatAnswer>(tokenizer, std::move(options), call.reply));
+         std::make_shared<ChatAnswer>(*model_.model.tokenizer, std::move(options), call.reply));
+}
+
+void Routes::messages(Call& call) {
+  Json body;
+  if (!read_body(call, body)) return;
+  ChatRequest asked;
+  if (const auto error = parse_messages_request(body, model_.model.generation.sampling,
+                                                model_.model.config.vocab_size, asked))
+    return refuse(call, *error);
+  if (!check_model(call, asked.model)) return;
+  GenerateRequest request = with_own_seed(call, asked.generation.request, /*has_seed=*/false);
+  MessagesAnswerOptions options;
+  if (!make_prompt(call, asked, request.prompt, options.parser)) return;
+  options.head = head(call, "msg_", asked.model);
+  options.n_prompt = std::ssize(request.prompt);
+  options.stream = asked.generation.stream;
+  std::vector<GenerateRequest> choices;
+  choices.push_back(std::move(request));
+  submit(call, std::move(choices),
+         std::make_shared<MessagesAnswer>(std::move(options), call.reply));
+}
+
+void Routes::count_tokens(Call& call) {
+  Json body;
+  if (!read_body(call, body)) return;
+  if (body.is_object() && body.find("max_tokens") == nullptr) body.set("max_tokens", 1);
+  ChatRequest asked;
+  if (const auto error = parse_messages_request(body, model_.model.generation.sampling,
+                                                model_.model.config.vocab_size, asked))
+    return refuse(call, *error);
+  if (!check_model(call, asked.model)) return;
+  std::vector<int32_t> prompt;
+  AnswerParserOptions parser;
+  if (make_prompt(call, asked, prompt, parser))
+    send(call, Json::Object{{"input_tokens", std::ssize(prompt)}});
 }
 
 void Routes::completions(Call& call) {

@@ -208,6 +208,30 @@ TEST_F(Serve, ModelsTokensAndPages) {
       "mine-1");
 }
 
+TEST_F(Serve, MessagesInAnthropicsShape) {
+  const std::string fields = R"("max_tokens": 24, "temperature": 0,
+      "messages": [{"role": "user", "content": "Tell me a story."}])";
+  const Json json = server_->ask("POST", "/v1/messages", "{" + fields + "}").json();
+  EXPECT_EQ(text_at(json, {"type"}), "message");
+  EXPECT_EQ(text_at(json, {"content", "0", "text"}),
+            text_at(server_->chat(story()).json(), {"choices", "0", "message", "content"}));
+  EXPECT_EQ(text_at(json, {"stop_reason"}), "max_tokens");
+  EXPECT_EQ(at(json, {"usage", "output_tokens"}).as_int(), 24);
+  const HttpAnswer stream =
+      server_->ask("POST", "/v1/messages", "{" + fields + ", \"stream\": true}");
+  EXPECT_EQ(stream.header("content-type"), "text/event-stream");
+  EXPECT_TRUE(stream.body.starts_with("event: message_start\n"));
+  EXPECT_TRUE(stream.body.ends_with("{\"type\":\"message_stop\"}\n\n")) << stream.body;
+  const Json counted = server_->ask("POST", "/v1/messages/count_tokens", "{" + fields + "}").json();
+  EXPECT_EQ(at(counted, {"input_tokens"}).as_int(),
+            at(json, {"usage", "input_tokens"}).as_int() +
+                at(json, {"usage", "cache_read_input_tokens"}).as_int());
+  const HttpAnswer wrong = server_->ask("POST", "/v1/messages", "{}");
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_EQ(text_at(wrong.json(), {"error", "type"}), "invalid_request_error");
+  EXPECT_EQ(text_at(wrong.json(), {"type"}), "error");
+}
+
 TEST(ServeAccess, KeysHostsAndOrigins) {
   const RunningServer server({"--api-key", "secret", "--api-key", "other", "--cors",
                               "https://page.example", "--served-model-name", "deepseek-chat"});
