@@ -109,6 +109,9 @@ Status Engine::check(const GenerateRequest& request) const {
   if (tokenizer_ == nullptr && !request.stop.empty()) {
     return invalid_error("stop strings need a tokenizer, and this model folder has none");
   }
+  if (tokenizer_ == nullptr && request.grammar != nullptr) {
+    return invalid_error("a grammar needs a tokenizer, and this model folder has none");
+  }
   FATHOM_RETURN_IF_ERROR(check_sampling(request.sampling, vocab_size));
   const int64_t most = n_prompt + answer_tokens(request);
   if (ceil_div(most, kKvBlockRows) > pool_.n_blocks()) {
@@ -136,6 +139,11 @@ Result<RequestId> Engine::submit(GenerateRequest request, EventSink& sink) {
   if (!asked.ignore_eos) {
     running->stop_ids.insert(running->stop_ids.end(), options_.eos_token_ids.begin(),
                              options_.eos_token_ids.end());
+  }
+  if (asked.grammar != nullptr) {
+    if (trie_ == nullptr) trie_ = std::make_unique<TokenTrie>(*tokenizer_);
+    running->constraint.emplace(asked.grammar, *trie_, model_.config().vocab_size,
+                                asked.grammar_after_reasoning);
   }
   running->counts.add_prompt(asked.prompt);
   running->ids.reserve(static_cast<size_t>(running->n_prompt() + running->max_tokens));

@@ -21,6 +21,7 @@
 #include "engine/request.h"
 #include "engine/schedule.h"
 #include "engine/speculation.h"
+#include "engine/token_trie.h"
 #include "model/transformer.h"
 #include "tokenizer/tokenizer.h"
 
@@ -122,6 +123,7 @@ class Engine {
   const Tokenizer* tokenizer_;
   EngineOptions options_;
   Sampler sampler_;
+  std::unique_ptr<TokenTrie> trie_;  // made for the first request with a grammar
   PrefixCache cache_;
   SpeculationMeter meter_;
   Counters counters_;

@@ -1,9 +1,14 @@
 // From a pass to tokens: draws, drafts, ends.
 #include <algorithm>
+#include <limits>
 
 #include "engine/running.h"
 
 namespace fathom {
+
+namespace {
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+}  // namespace
 
 // Rows are in the cache now; whoever has all of its tokens there draws the next.
 void Engine::accept_rows(const float* hidden) {
@@ -90,12 +95,16 @@ void Engine::accept_answer(Running& running, int64_t row) {
 // False where the answer ends.
 bool Engine::accept_token(Running& running, std::span<const float> logits) {
   const GenerateRequest& request = running.request;
-  const bool may_stop = running.n_generated() >= request.min_tokens;
+  // Where a grammar holds, it says when the answer may end.
+  const bool may_stop = running.constraint || running.n_generated() >= request.min_tokens;
   TokenEvent event;
   event.request = running.id;
+  const std::span<const uint64_t> allowed = running.constraint
+                                                ? running.constraint->allowed(running.stop_ids)
+                                                : std::span<const uint64_t>();
   event.token = sampler_.sample(
       logits, request.sampling, running.counts, running.n_tokens(),
-      may_stop ? std::span<const int32_t>() : std::span<const int32_t>(running.stop_ids));
+      may_stop ? std::span<const int32_t>() : std::span<const int32_t>(running.stop_ids), allowed);
   if (request.logprobs >= 0) {
     event.logprob = token_logprob(model_.compute().isa, logits, event.token);
     top_logprobs(model_.compute().isa, logits, request.logprobs, event.top_logprobs);
@@ -117,6 +126,11 @@ bool Engine::accept_token(Running& running, std::span<const float> logits) {
       reason = FinishReason::kStop;
       event.stop = running.stops.found();
     }
+  }
+  if (running.constraint && !stop_token) {
+    running.constraint->accept(event.token, tokenizer_->token_bytes(event.token));
+    if (reason == FinishReason::kNone && running.constraint->is_complete())
+      reason = FinishReason::kStop;
   }
   if (reason == FinishReason::kNone && running.n_generated() >= running.max_tokens)
     reason = FinishReason::kLength;
@@ -167,9 +181,14 @@ bool Engine::make_drafts(const float* hidden) {
   const int64_t vocab_size = model_.config().vocab_size;
   model_.logits(drafts, logit_rows_, logits_.data());
   for (size_t i = 0; i < logit_owners_.size(); ++i) {
-    const float* const logits = logits_.data() + static_cast<int64_t>(i) * vocab_size;
-    logit_owners_[i]->draft =
-        static_cast<int32_t>(std::max_element(logits, logits + vocab_size) - logits);
+    float* const logits = logits_.data() + static_cast<int64_t>(i) * vocab_size;
+    Running& owner = *logit_owners_[i];
+    if (owner.constraint) {
+      const auto allowed = owner.constraint->allowed(owner.stop_ids);
+      for (size_t t = 0; !allowed.empty() && t < static_cast<size_t>(vocab_size); ++t)
+        if ((allowed[t / 64] >> (t % 64) & 1) == 0) logits[t] = kNever;
+    }
+    owner.draft = static_cast<int32_t>(std::max_element(logits, logits + vocab_size) - logits);
   }
   return true;
 }

@@ -3,11 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/grammar.h"
 #include "engine/sampler.h"
 
 namespace fathom {
@@ -27,7 +29,10 @@ struct GenerateRequest {
   bool skip_special_tokens = true;  // in the text
   int64_t logprobs = -1;            // -1: none; 0: of the drawn token; n: also the n best
   int64_t prompt_logprobs = -1;  // likewise of the prompt's tokens; nothing is taken from the cache
-  int64_t priority = 0;          // higher ones come first; equal ones in the order of arrival
+  // The answer's text belongs to it; the answer ends where it is complete. Needs a tokenizer.
+  std::shared_ptr<const Grammar> grammar = {};
+  bool grammar_after_reasoning = false;  // it holds from behind </think> on
+  int64_t priority = 0;  // higher ones come first; equal ones in the order of arrival
   // Ends with kExpired at the first step after it.
   std::optional<std::chrono::steady_clock::time_point> deadline = {};
   // Requests share cached prefixes within a partition only.

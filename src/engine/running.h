@@ -4,8 +4,10 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "engine/constraint.h"
 #include "engine/engine.h"
 #include "engine/stop_matcher.h"
 #include "tokenizer/stream_decoder.h"
@@ -33,6 +35,7 @@ struct Engine::Running {
   StopMatcher stops;
   std::unique_ptr<StreamDecoder> decoder;
   std::vector<int32_t> stop_ids;
+  std::optional<Constraint> constraint;
   TokenCounts counts;
   std::vector<int32_t> ids;  // the prompt, then the answer
   int64_t max_tokens = 0;    // resolved against the context

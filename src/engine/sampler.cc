@@ -90,7 +90,8 @@ Sampler::Sampler(int64_t vocab_size) {
 }
 
 void Sampler::adjust(std::span<const float> logits, const SamplingParams& p,
-                     const TokenCounts& counts, std::span<const int32_t> banned) {
+                     const TokenCounts& counts, std::span<const int32_t> banned,
+                     std::span<const uint64_t> allowed) {
   std::copy(logits.begin(), logits.end(), adjusted_.begin());
   // A NaN (weights that overflow) must not win or poison the order.
   for (float& logit : adjusted_) logit = std::isnan(logit) ? kNever : logit;
@@ -106,6 +107,9 @@ void Sampler::adjust(std::span<const float> logits, const SamplingParams& p,
     }
   }
   for (const int32_t id : banned) adjusted_[static_cast<size_t>(id)] = kNever;
+  if (allowed.empty()) return;
+  for (size_t i = 0; i < adjusted_.size(); ++i)
+    if ((allowed[i / 64] >> (i % 64) & 1) == 0) adjusted_[i] = kNever;
 }
 
 // Sorts candidates_ as far as needed so that the first n of them hold top_p of the mass; returns n
@@ -129,9 +133,9 @@ size_t Sampler::sort_nucleus(double top_p, double total, float largest) {
 
 int32_t Sampler::sample(std::span<const float> logits, const SamplingParams& p,
                         const TokenCounts& counts, int64_t position,
-                        std::span<const int32_t> banned) {
+                        std::span<const int32_t> banned, std::span<const uint64_t> allowed) {
   FATHOM_CHECK(logits.size() == adjusted_.size(), logits.size(), " logits");
-  adjust(logits, p, counts, banned);
+  adjust(logits, p, counts, banned, allowed);
   const int64_t best = argmax_row(adjusted_.data(), static_cast<int64_t>(adjusted_.size()));
   if (p.temperature == 0) return static_cast<int32_t>(best);
   const float inverse = static_cast<float>(1.0 / p.temperature);

@@ -52,9 +52,11 @@ class Sampler {
  public:
   explicit Sampler(int64_t vocab_size);
   // logits [vocab_size] are not changed. position: of the token to be drawn. banned: ids that may
-  // not be drawn (an EOS before min_tokens).
+  // not be drawn (an EOS before min_tokens). allowed: bit t of word t / 64 is set where token t may
+  // be drawn (engine/constraint.h); empty: all may.
   int32_t sample(std::span<const float> logits, const SamplingParams& params,
-                 const TokenCounts& counts, int64_t position, std::span<const int32_t> banned = {});
+                 const TokenCounts& counts, int64_t position, std::span<const int32_t> banned = {},
+                 std::span<const uint64_t> allowed = {});
 
  private:
   struct Candidate {
@@ -65,7 +67,8 @@ class Sampler {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   }
   void adjust(std::span<const float> logits, const SamplingParams& params,
-              const TokenCounts& counts, std::span<const int32_t> banned);
+              const TokenCounts& counts, std::span<const int32_t> banned,
+              std::span<const uint64_t> allowed);
   size_t sort_nucleus(double top_p, double total, float largest);
 
   std::vector<float> adjusted_;

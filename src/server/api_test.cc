@@ -245,12 +245,35 @@ TEST(ChatThinking, InItsThreeSpellings) {
 
 TEST(ChatRequests, WhatCannotBeGivenIsNotPassedOver) {
   for (const auto& [field, param] : std::vector<std::pair<std::string, std::string>>{
-           {R"("response_format": {"type": "json_object"})", "response_format.type"},
-           {R"("audio": {})", "audio"},
-           {R"("functions": [])", "functions"},
-           {R"("guided_json": {})", "guided_json"}})
+           {R"("audio": {})", "audio"}, {R"("functions": [])", "functions"}})
     EXPECT_EQ(refused(body(field)), param) << field;
-  accepted(body(R"("response_format": {"type": "text"})"));
+}
+
+TEST(ChatConstraints, InEverySpelling) {
+  EXPECT_EQ(accepted(body(R"("response_format": {"type": "text"})")).generation.request.grammar,
+            nullptr);
+  for (
+      const char* field :
+      {R"("response_format": {"type": "json_object"})",
+       R"("response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}})",
+       R"("guided_json": "{\"type\": \"integer\"}")", R"("json_schema": {"type": "integer"})",
+       R"("guided_regex": "a+")", R"("regex": "[0-9]")", R"("ebnf": "root ::= \"a\"")",
+       R"("guided_choice": ["yes", "no"])", R"("structured_outputs": {"choice": ["a"]})",
+       R"("structured_outputs": {"json_object": true})"})
+    EXPECT_NE(accepted(body(field)).generation.request.grammar, nullptr) << field;
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {R"("response_format": {"type": "xml"})", "response_format.type"},
+      {R"("response_format": {"type": "json_schema"})", "response_format.json_schema"},
+      {R"("response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}})",
+       "response_format.json_schema"},
+      {R"x("regex": "(?=a)")x", "regex"},
+      {R"("regex": 5)", "regex"},
+      {R"("guided_choice": [])", "guided_choice"},
+      {R"("regex": "a", "ebnf": "root ::= \"a\"")", "ebnf"},
+      {R"("response_format": {"type": "json_object"}, "guided_json": {})", "guided_json"},
+      {R"("structured_outputs": {"structural_tag": {}})", "structured_outputs.structural_tag"},
+  };
+  for (const auto& [field, param] : wrong) EXPECT_EQ(refused(body(field)), param) << field;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "server/constraint_fields.h"
+
 namespace fathom {
 
 namespace {
@@ -77,19 +79,7 @@ void read_logprobs(ApiFields& fields, ChatRequest& out) {
 
 // What is asked for and cannot be given is not passed over.
 void refuse_what_is_missing(ApiFields& fields) {
-  if (const Json* format = fields.object("response_format")) {
-    ApiFields inner(*format, "response_format.");
-    std::string type = "text";
-    inner.text("type", type, 40);
-    if (inner.ok() && type != "text")
-      inner.fail("type",
-                 str_cat("response_format.type is \"", type, "\": this server gives text only"),
-                 "unsupported_value");
-    fields.take(inner.error());
-  }
-  for (const char* name : {"audio", "functions", "function_call", "structured_outputs", "regex",
-                           "ebnf", "json_schema", "grammar", "guided_json", "guided_regex",
-                           "guided_choice", "guided_grammar", "prompt_logprobs"}) {
+  for (const char* name : {"audio", "functions", "function_call", "prompt_logprobs"}) {
     if (fields.has(name))
       fields.fail(name, str_cat(name, " is not supported by this server"), "unsupported_value");
   }
@@ -108,6 +98,7 @@ std::optional<ApiError> parse_chat_request(const Json& body, const SamplingParam
   read_messages(fields, out.conversation);
   read_tool_choice(fields, out);
   read_logprobs(fields, out);
+  read_constraint(fields, out.generation.request);
   refuse_what_is_missing(fields);
   out.context = Json::object();
   read_thinking(fields, out.context);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/constraint_fields.h"
+
 namespace fathom {
 
 namespace {
@@ -119,12 +121,11 @@ std::optional<ApiError> parse_completion_request(const Json& body, const Samplin
   fields.integer("logprobs", out.logprobs, 0, kTopLogprobsMax);
   request.logprobs = out.logprobs;
   if (out.echo) request.prompt_logprobs = out.logprobs;
-  for (const char* name :
-       {"response_format", "structured_outputs", "regex", "ebnf", "json_schema", "grammar",
-        "guided_json", "guided_regex", "guided_choice", "guided_grammar", "prompt_logprobs"}) {
-    if (fields.has(name))
-      fields.fail(name, str_cat(name, " is not supported by this server"), "unsupported_value");
-  }
+  read_constraint(fields, request);
+  if (fields.has("prompt_logprobs"))
+    fields.fail("prompt_logprobs",
+                "prompt_logprobs is not taken; \"echo\" and \"logprobs\" give them",
+                "unsupported_value");
   if (fields.ok()) PromptReader(fields, vocab_size, tokenizer, out).read();
   return fields.error();
 }

@@ -43,6 +43,7 @@ void Routes::chat_completions(Call& call) {
       with_own_seed(call, asked.generation.request, asked.generation.has_seed);
   ChatAnswerOptions options;
   if (!make_prompt(call, asked, request.prompt, options.parser)) return;
+  request.grammar_after_reasoning = options.parser.in_reasoning;
   options.head = head(call, "chatcmpl-", asked.model);
   options.n_choices = asked.generation.n;
   options.n_prompt = std::ssize(request.prompt);

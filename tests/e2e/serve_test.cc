@@ -208,6 +208,38 @@ TEST_F(Serve, ModelsTokensAndPages) {
       "mine-1");
 }
 
+TEST_F(Serve, ConstrainedAnswersAreWhatWasAskedFor) {
+  const auto content = [](const std::string& more) {
+    const Json json =
+        server_
+            ->chat(R"({"messages": [{"role": "user", "content": "Who are you?"}], "seed": 4,
+        "max_tokens": 150, )" +
+                   more + "}")
+            .json();
+    EXPECT_EQ(text_at(json, {"choices", "0", "finish_reason"}), "stop") << json.dump();
+    return text_at(json, {"choices", "0", "message", "content"});
+  };
+  for (int round = 0; round < 3; ++round) {
+    const std::string temperature = "\"temperature\": 0." + std::to_string(3 * round) + ", ";
+    const Result<Json> made = parse_json(content(
+        temperature +
+        R"("response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+          "type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer",
+          "minimum": 1, "maximum": 99}, "kind": {"enum": ["fox", "bear"]}}, "required": ["name", "age", "kind"],
+          "additionalProperties": false}}})"));
+    ASSERT_TRUE(made.ok());
+    EXPECT_EQ(made->as_object().size(), 3u);
+    EXPECT_TRUE(made->find("age")->is_int());
+    EXPECT_TRUE(made->find("kind")->as_string() == "fox" ||
+                made->find("kind")->as_string() == "bear");
+  }
+  const std::string choice = content(R"("guided_choice": ["yes", "no"])");
+  EXPECT_TRUE(choice == "yes" || choice == "no");
+  const std::string date = content(R"("regex": "[0-9]{4}-[0-9]{2}")");
+  EXPECT_EQ(date.size(), 7u);
+  EXPECT_EQ(date[4], '-');
+}
+
 TEST_F(Serve, MessagesInAnthropicsShape) {
   const std::string fields = R"("max_tokens": 24, "temperature": 0,
       "messages": [{"role": "user", "content": "Tell me a story."}])";

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/json_schema.h"
 #include "engine/loaded_model.h"
 #include "tests/support/models.h"
 
@@ -174,6 +175,38 @@ TEST_P(EngineBytes, BeingPutBackIsInvisible) {
       }
     }
     EXPECT_EQ(pool->n_free(), 5);
+  }
+}
+
+// The default model within JSON, where a token is often the only one that may come.
+TEST_P(EngineBytes, DraftsWithinAGrammarAreInvisible) {
+  const auto model = open(default_folder(), GetParam().isa, GetParam().attention, 50, 4);
+  const auto schema = parse_json(R"({"type": "array", "items": {"type": "object", "properties": {
+      "name": {"type": "string", "maxLength": 8}, "good": {"type": "boolean"}}, "required": ["name", "good"]},
+      "minItems": 2, "maxItems": 3})");
+  const auto grammar = std::make_shared<const Grammar>(json_schema_grammar(*schema).value());
+  std::vector<GenerateRequest> all;
+  for (uint32_t i = 0; i < 4; ++i) {
+    all.push_back(request(20 + 9 * static_cast<int64_t>(i), 70 + i, 120));
+    all.back().grammar = grammar;
+    all.back().ignore_eos = false;
+    all.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.9;
+  }
+  model->drafting = Drafting::kOff;
+  const auto expected = alone(*model, all);
+  model->drafting = Drafting::kOn;
+  const auto engine = model->make_engine();
+  std::vector<Answer> answers(all.size());
+  for (size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(engine->submit(all[i], answers[i]).ok());
+  while (!engine->idle()) engine->step();
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(answers[i], expected[i]) << "request " << i;
+    EXPECT_EQ(answers[i].finish, FinishReason::kStop);
+    EXPECT_GT(answers[i].usage.accepted_tokens, 0);
+    const std::string text = model->tokenizer->decode(answers[i].tokens, false);
+    const Result<Json> json = parse_json(text);
+    ASSERT_TRUE(json.ok()) << text;
+    EXPECT_GE(json->as_array().size(), 2u);
   }
 }
 

@@ -1,0 +1,52 @@
+#include "engine/constraint.h"
+
+#include <algorithm>
+
+#include "base/math.h"
+
+namespace fathom {
+
+namespace {
+constexpr std::string_view kReasoningEnd = "</think>";
+}  // namespace
+
+Constraint::Constraint(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie,
+                       int64_t vocab_size, bool after_reasoning)
+    : matcher_(std::move(grammar), trie),
+      holds_(!after_reasoning),
+      words_(static_cast<size_t>(ceil_div(vocab_size, 64))) {}
+
+std::span<const uint64_t> Constraint::allowed(std::span<const int32_t> stop_ids) {
+  if (!holds_) return {};
+  const std::span<const uint64_t> known = matcher_.allowed();
+  std::fill(words_.begin(), words_.end(), 0);
+  std::copy_n(known.begin(), std::min(known.size(), words_.size()), words_.begin());
+  const bool is_stuck =
+      std::all_of(words_.begin(), words_.end(), [](uint64_t w) { return w == 0; });
+  if (matcher_.may_end() || is_stuck) {
+    for (const int32_t id : stop_ids)
+      words_[static_cast<size_t>(id / 64)] |= uint64_t{1} << (id % 64);
+  }
+  return words_;
+}
+
+void Constraint::accept(int32_t token, std::string_view bytes) {
+  if (holds_) {
+    matcher_.accept(token);
+    return;
+  }
+  tail_ += bytes;
+  const size_t end = tail_.find(kReasoningEnd);
+  if (end == std::string::npos) {
+    if (tail_.size() > kReasoningEnd.size())
+      tail_.erase(0, tail_.size() - (kReasoningEnd.size() - 1));
+    return;
+  }
+  holds_ = true;
+  // Blanks between reasoning and answer are no part of it.
+  std::string_view rest = std::string_view(tail_).substr(end + kReasoningEnd.size());
+  rest.remove_prefix(std::min(rest.find_first_not_of(" \n"), rest.size()));
+  matcher_.accept_bytes(rest);
+}
+
+}  // namespace fathom
