@@ -1,25 +1,11 @@
 #include "engine/answer_parser.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
+#include "engine/call_form.h"
+
 namespace fathom {
-
-// How a family writes its calls.
-struct AnswerParser::Form {
-  std::string_view section, section_end, call, separator, call_end;
-  static std::span<const Form> all();
-};
-
-std::span<const AnswerParser::Form> AnswerParser::Form::all() {
-  static constexpr Form kForms[] = {
-      {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>",
-       "<｜tool▁call▁end｜>"},
-      {"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "<|tool_call_begin|>",
-       "<|tool_call_argument_begin|>", "<|tool_call_end|>"}};
-  return kForms;
-}
 
 namespace {
 
@@ -136,8 +122,8 @@ bool AnswerParser::advance_text(Parts& parts) {
   const auto kind = reasons ? AnswerPart::Kind::kReasoning : AnswerPart::Kind::kContent;
   size_t at = std::string::npos, keep = 0, length = 0;
   State next = State::kContent;
-  const Form* form = nullptr;
-  const auto await = [&](std::string_view marker, State state, const Form* of) {
+  const CallMarkers* form = nullptr;
+  const auto await = [&](std::string_view marker, State state, const CallMarkers* of) {
     const size_t found = held_.find(marker);
     if (found < at) {
       at = found;
@@ -153,7 +139,7 @@ bool AnswerParser::advance_text(Parts& parts) {
     // A model opens its reasoning at the very beginning or not at all.
     if (options_.splits_reasoning && !shown_) await(kThink, State::kReasoning, nullptr);
     if (options_.parses_calls)
-      for (const Form& one : Form::all()) await(one.section, State::kBetween, &one);
+      for (const CallMarkers& one : call_markers()) await(one.section, State::kBetween, &one);
   }
   if (at == std::string::npos) {
     show(kind, held_.substr(0, held_.size() - keep), parts);

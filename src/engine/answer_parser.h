@@ -11,6 +11,8 @@
 
 namespace fathom {
 
+struct CallMarkers;
+
 struct AnswerPart {
   enum class Kind : uint8_t {
     kReasoning,
@@ -45,7 +47,6 @@ class AnswerParser {
  private:
   enum class State : uint8_t { kReasoning, kContent, kBetween, kHead, kName, kFence, kArguments };
   using Parts = std::vector<AnswerPart>;
-  struct Form;
 
   bool advance(Parts& parts);
   bool advance_text(Parts& parts);
@@ -63,7 +64,7 @@ class AnswerParser {
 
   AnswerParserOptions options_;
   State state_;
-  const Form* form_ = nullptr;  // of the section of calls at hand
+  const CallMarkers* form_ = nullptr;  // of the section of calls at hand
   std::string held_;
   std::string raw_;  // the markers of a call that is not sure yet
   bool fenced_ = false;

@@ -22,6 +22,9 @@ struct CodeRange {
   uint32_t first, last;
 };
 
+// Stands before the text of a control token, to tell it from the same text; no byte of UTF-8.
+inline constexpr char kControlTokenByte = '\xff';
+
 class Grammar {
  public:
   static constexpr int64_t kStatesMax = 200'000;
@@ -55,6 +58,10 @@ class GrammarBuilder {
 
   Expr empty();
   Expr text(std::string_view bytes);
+  // An added token of the vocabulary, by its text.
+  Expr control_token(std::string_view text) {
+    return this->text(kControlTokenByte + std::string(text));
+  }
   // One character of the ranges, or with negated one that is in none; UTF-8.
   Expr characters(std::vector<CodeRange> ranges, bool negated = false);
   Expr sequence(std::vector<Expr> parts);

@@ -25,14 +25,13 @@ constexpr std::string_view kAnnotations[] = {
 
 class SchemaReader {
  public:
-  explicit SchemaReader(const Json& root) : root_(root), values_(b_) {}
+  SchemaReader(GrammarBuilder& builder, const Json& root)
+      : root_(root), b_(builder), values_(builder) {}
 
-  Result<Grammar> grammar() {
+  Result<Expr> read() {
     const Expr body = schema(root_, "", 0);
     if (!error_.empty()) return invalid_error("the schema", error_);
-    const int32_t rule = b_.declare_rule();
-    b_.define_rule(rule, body);
-    return b_.finish(rule);
+    return body;
   }
 
  private:
@@ -330,11 +329,17 @@ class SchemaReader {
   }
 
   const Json& root_;
-  GrammarBuilder b_;
+  GrammarBuilder& b_;
   JsonValues values_;
   std::map<std::string, int32_t> references_;
   std::string error_;
 };
+
+Result<Grammar> finish(GrammarBuilder& builder, Expr body) {
+  const int32_t root = builder.declare_rule();
+  builder.define_rule(root, body);
+  return builder.finish(root);
+}
 
 }  // namespace
 
@@ -357,15 +362,21 @@ std::string json_dumps(const Json& value) {
   return value.dump();
 }
 
-Result<Grammar> json_schema_grammar(const Json& schema) { return SchemaReader(schema).grammar(); }
+Result<Expr> json_schema_expr(GrammarBuilder& builder, const Json& schema) {
+  return SchemaReader(builder, schema).read();
+}
+
+Expr json_object_expr(GrammarBuilder& builder) { return JsonValues(builder).any_object(); }
+
+Result<Grammar> json_schema_grammar(const Json& schema) {
+  GrammarBuilder builder;
+  FATHOM_TRY(const Expr body, json_schema_expr(builder, schema));
+  return finish(builder, body);
+}
 
 Result<Grammar> json_object_grammar() {
   GrammarBuilder builder;
-  JsonValues values(builder);
-  const Expr body = values.any_object();
-  const int32_t root = builder.declare_rule();
-  builder.define_rule(root, body);
-  return builder.finish(root);
+  return finish(builder, json_object_expr(builder));
 }
 
 }  // namespace fathom

@@ -17,6 +17,10 @@ Result<Grammar> json_schema_grammar(const Json& schema);
 // Any object, what "JSON mode" means.
 Result<Grammar> json_object_grammar();
 
+// The same as parts of a larger grammar.
+Result<GrammarBuilder::Expr> json_schema_expr(GrammarBuilder& builder, const Json& schema);
+GrammarBuilder::Expr json_object_expr(GrammarBuilder& builder);
+
 // As json.dumps writes it: the text that a constant must be.
 std::string json_dumps(const Json& value);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/grammar.h"
+
 namespace fathom {
 
 namespace {
@@ -12,8 +14,11 @@ constexpr size_t kTokenBytesMax = 4096;
 
 TokenTrie::TokenTrie(const Tokenizer& tokenizer) {
   texts_.resize(static_cast<size_t>(tokenizer.vocab_size()));
-  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
-    if (!tokenizer.is_added(id)) texts_[static_cast<size_t>(id)] = tokenizer.token_bytes(id);
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    std::string& text = texts_[static_cast<size_t>(id)];
+    text = tokenizer.token_bytes(id);
+    if (tokenizer.is_added(id)) text.insert(text.begin(), kControlTokenByte);
+  }
   build();
 }
 

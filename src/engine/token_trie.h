@@ -1,5 +1,6 @@
 // The tokens of a vocabulary by their bytes, as one walk in order: what engine/grammar_matcher.h
-// goes along to find which tokens may come next. Control tokens are left out.
+// goes along to find which tokens may come next. Added tokens have kControlTokenByte before their
+// text: they come where a grammar names them and nowhere else.
 #pragma once
 
 #include <cstdint>

@@ -220,9 +220,39 @@ TEST(ChatTools, AreCheckedAndHandedOn) {
       {R"("tools": [{"function": {"name": "a", "parameters": 5}}])",
        "tools[0].function.parameters"},
       {R"("tool_choice": "auto")", "tool_choice"},
-      {"\"tool_choice\": \"required\", \"tools\": [" + tool + "]", "tool_choice"},
+      {R"("tool_choice": "required")", "tool_choice"},
+      {"\"tool_choice\": \"always\", \"tools\": [" + tool + "]", "tool_choice"},
+      {"\"tool_choice\": {\"type\": \"function\"}, \"tools\": [" + tool + "]", "tool_choice"},
+      {R"("tool_choice": {"type": "function", "function": {"name": "h"}}, "tools": [)" + tool + "]",
+       "tool_choice.function.name"},
+      {R"("regex": "a", "tool_choice": "required", "tools": [)" + tool + "]", "tool_choice"},
   };
   for (const auto& [field, param] : wrong) EXPECT_EQ(refused(body(field)), param) << field;
+}
+
+TEST(ChatTools, CallsAreForcedAsAsked) {
+  const auto read = [](const std::string& choice) {
+    return accepted(body(R"("tools": [{"type": "function", "function": {"name": "f"}},
+        {"type": "function", "function": {"name": "g"}}], "tool_choice": )" +
+                         choice));
+  };
+  EXPECT_FALSE(read(R"("auto")").forced_calls.has_value());
+  const ChatRequest any = read(R"("required")");
+  EXPECT_EQ(any.forced_calls->names, (std::vector<std::string>{"f", "g"}));
+  EXPECT_GT(any.forced_calls->calls_max, 1);
+  EXPECT_EQ(read(R"("required", "parallel_tool_calls": false)").forced_calls->calls_max, 1);
+  const ChatRequest named = read(R"({"type": "function", "function": {"name": "g"}})");
+  EXPECT_EQ(named.forced_calls->names, std::vector<std::string>{"g"});
+  EXPECT_EQ(named.forced_calls->calls_max, 1);
+  EXPECT_EQ(named.conversation.tools.as_array().size(), 2u);
+  const ChatRequest some = read(R"({"type": "allowed_tools", "allowed_tools": {"mode": "required",
+      "tools": [{"type": "function", "function": {"name": "g"}}]}})");
+  EXPECT_EQ(some.forced_calls->names, std::vector<std::string>{"g"});
+  EXPECT_EQ(some.conversation.tools.as_array().size(), 1u);
+  const ChatRequest free = read(R"({"type": "allowed_tools", "allowed_tools": {"mode": "auto",
+      "tools": [{"type": "function", "function": {"name": "f"}}]}})");
+  EXPECT_FALSE(free.forced_calls.has_value());
+  EXPECT_EQ(free.conversation.tools.as_array().size(), 1u);
 }
 
 TEST(ChatThinking, InItsThreeSpellings) {

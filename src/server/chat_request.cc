@@ -1,5 +1,6 @@
 #include "server/chat_request.h"
 
+#include <algorithm>
 #include <array>
 
 #include "server/constraint_fields.h"
@@ -49,24 +50,113 @@ void read_thinking(ApiFields& fields, Json& context) {
   }
 }
 
-void read_tool_choice(ApiFields& fields, ChatRequest& out) {
-  const bool has_tools = !out.conversation.tools.as_array().empty();
-  out.parses_calls = has_tools;
-  const Json* const choice = fields.find("tool_choice");
-  if (choice == nullptr) return;
-  if (!choice->is_string() || (choice->as_string() != "auto" && choice->as_string() != "none")) {
-    fields.fail("tool_choice",
-                "tool_choice is neither \"auto\" nor \"none\": calls cannot be forced here",
-                "unsupported_value");
-    return;
+// More calls than that in one answer are a model that has lost itself.
+constexpr int64_t kForcedCallsMax = 8;
+
+std::string tool_name(const Json& tool) { return tool.find("function")->find("name")->as_string(); }
+
+class ToolChoiceReader {
+ public:
+  ToolChoiceReader(ApiFields& fields, ChatRequest& out) : fields_(fields), out_(out) {}
+
+  void read() {
+    out_.parses_calls = !tools().empty();
+    bool parallel = true;
+    fields_.boolean("parallel_tool_calls", parallel);
+    most_ = parallel ? kForcedCallsMax : 1;
+    const Json* const choice = fields_.find("tool_choice");
+    if (choice == nullptr || !fields_.ok()) return;
+    if (choice->is_object()) {
+      read_object(*choice);
+    } else if (choice->is_string()) {
+      read_mode(fields_, "tool_choice", choice->as_string());
+    } else {
+      refuse();
+    }
   }
-  if (choice->as_string() == "auto" && !has_tools)
-    fields.fail("tool_choice", "tool_choice goes with tools");
-  if (choice->as_string() == "none") {
-    out.parses_calls = false;
-    out.conversation.tools = Json::array();
+
+ private:
+  const Json::Array& tools() const { return out_.conversation.tools.as_array(); }
+
+  void refuse() {
+    fields_.fail("tool_choice",
+                 "tool_choice is none of \"auto\", \"none\", \"required\", "
+                 "{\"type\": \"function\", \"function\": {\"name\": …}} and "
+                 "{\"type\": \"allowed_tools\", …}");
   }
-}
+
+  void read_mode(ApiFields& fields, std::string_view name, const std::string& mode) {
+    if (mode == "none") {
+      out_.parses_calls = false;
+      out_.conversation.tools = Json::array();
+    } else if (mode != "auto" && mode != "required") {
+      refuse();
+    } else if (tools().empty()) {
+      fields.fail(name, str_cat(fields.path_of(name), " goes with tools"));
+    } else if (mode == "required") {
+      ForcedCalls& forced = out_.forced_calls.emplace();
+      for (const Json& tool : tools()) forced.names.push_back(tool_name(tool));
+      forced.calls_max = most_;
+    }
+  }
+
+  void read_object(const Json& choice) {
+    ApiFields outer(choice, "tool_choice.");
+    std::string type;
+    outer.text("type", type, 40);
+    if (type == "function") {
+      const Json* const function = outer.object("function");
+      if (function == nullptr) return refuse();
+      const std::string name = known_name(*function, "tool_choice.function.");
+      if (fields_.ok()) out_.forced_calls = ForcedCalls{{name}, 1};
+    } else if (type == "allowed_tools") {
+      // Its fields lie within an object of this name, or beside the type.
+      const Json* const inner = outer.object("allowed_tools");
+      read_allowed(inner == nullptr ? choice : *inner);
+    } else {
+      refuse();
+    }
+    fields_.take(outer.error());
+  }
+
+  void read_allowed(const Json& json) {
+    ApiFields allowed(json, "tool_choice.");
+    std::string mode = "auto";
+    allowed.text("mode", mode, 40);
+    Json kept = Json::array();
+    if (const Json* list = allowed.array("tools")) {
+      for (const Json& one : list->as_array()) {
+        const Json* const function = one.is_object() ? one.find("function") : nullptr;
+        const std::string name =
+            known_name(function == nullptr ? one : *function, "tool_choice.tools.");
+        for (const Json& tool : tools())
+          if (tool_name(tool) == name) kept.push_back(tool);
+      }
+    }
+    if (!fields_.ok()) return;
+    if (kept.as_array().empty()) allowed.fail("tools", "tool_choice.tools names no tool");
+    out_.conversation.tools = std::move(kept);
+    if (allowed.ok()) read_mode(allowed, "mode", mode);
+    fields_.take(allowed.error());
+  }
+
+  std::string known_name(const Json& json, const std::string& path) {
+    ApiFields function(json, path);
+    std::string name;
+    function.text("name", name, 256);
+    const bool known = std::any_of(tools().begin(), tools().end(),
+                                   [&](const Json& tool) { return tool_name(tool) == name; });
+    if (!known)
+      function.fail("name",
+                    str_cat(path, "name is \"", name.substr(0, 80), "\", which no tool has"));
+    fields_.take(function.error());
+    return name;
+  }
+
+  ApiFields& fields_;
+  ChatRequest& out_;
+  int64_t most_ = 1;
+};
 
 void read_logprobs(ApiFields& fields, ChatRequest& out) {
   fields.boolean("logprobs", out.logprobs);
@@ -96,9 +186,12 @@ std::optional<ApiError> parse_chat_request(const Json& body, const SamplingParam
     fields.fail(fields.has("max_completion_tokens") ? "max_completion_tokens" : "max_tokens",
                 "max_tokens is 0, expected 1 or more");
   read_messages(fields, out.conversation);
-  read_tool_choice(fields, out);
+  ToolChoiceReader(fields, out).read();
   read_logprobs(fields, out);
   read_constraint(fields, out.generation.request);
+  if (out.forced_calls && out.generation.request.grammar != nullptr)
+    fields.fail("tool_choice",
+                "tool_choice wants calls, and another field a form of text; give one");
   refuse_what_is_missing(fields);
   out.context = Json::object();
   read_thinking(fields, out.context);

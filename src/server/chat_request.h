@@ -3,11 +3,18 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "server/chat_messages.h"
 #include "server/generation_fields.h"
 
 namespace fathom {
+
+// The answer must be calls of tools.
+struct ForcedCalls {
+  std::vector<std::string> names;  // that may be called
+  int64_t calls_max = 1;
+};
 
 struct ChatRequest {
   std::string model;
@@ -15,6 +22,7 @@ struct ChatRequest {
   ChatMessages conversation;
   Json context;  // what the template sees
   bool parses_calls = false;
+  std::optional<ForcedCalls> forced_calls;
   bool logprobs = false;
   bool stream_reasoning = true;
 };

@@ -147,13 +147,20 @@ void read_tools(ApiFields& fields, Json& made) {
   const Json* const choice = fields.object("tool_choice");
   if (choice == nullptr) return;
   ApiFields inner(*choice, "tool_choice.");
-  std::string type = "auto";
+  std::string type = "auto", name;
+  bool only_one = false;
   inner.text("type", type, 40);
-  if (inner.ok() && type != "auto" && type != "none")
-    inner.fail("type", "tool_choice.type is neither auto nor none: calls cannot be forced here",
-               "unsupported_value");
+  inner.text("name", name, 256);
+  inner.boolean("disable_parallel_tool_use", only_one);
+  if (inner.ok() && type != "auto" && type != "none" && type != "any" && type != "tool")
+    inner.fail("type", "tool_choice.type is none of auto, any, tool and none");
   fields.take(inner.error());
   if (type == "none" || made.find("tools") != nullptr) made.set("tool_choice", type);
+  if (type == "any") made.set("tool_choice", "required");
+  if (type == "tool")
+    made.set("tool_choice",
+             Json::Object{{"type", "function"}, {"function", Json::Object{{"name", name}}}});
+  if (only_one) made.set("parallel_tool_calls", false);
 }
 
 }  // namespace

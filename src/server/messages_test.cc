@@ -48,6 +48,20 @@ TEST(MessagesRequest, ALastAnswerIsGoneOnWith) {
   EXPECT_EQ(read.conversation.beginning, "I");
 }
 
+TEST(MessagesRequest, CallsAreForcedAsAsked) {
+  const auto read = [](const std::string& choice) {
+    return accepted(R"({"max_tokens": 5, "messages": [{"role": "user", "content": "a"}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}], "tool_choice": )" +
+                    choice + "}");
+  };
+  EXPECT_FALSE(read(R"({"type": "auto"})").forced_calls.has_value());
+  EXPECT_GT(read(R"({"type": "any"})").forced_calls->calls_max, 1);
+  EXPECT_EQ(read(R"({"type": "any", "disable_parallel_tool_use": true})").forced_calls->calls_max,
+            1);
+  EXPECT_EQ(read(R"({"type": "tool", "name": "f"})").forced_calls->names,
+            std::vector<std::string>{"f"});
+}
+
 TEST(MessagesRequest, WhatIsWrongIsNamed) {
   const std::vector<std::pair<std::string, std::string>> wrong = {
       {R"({"messages": [{"role": "user", "content": "a"}]})", "max_tokens"},
@@ -58,8 +72,11 @@ TEST(MessagesRequest, WhatIsWrongIsNamed) {
       {R"({"max_tokens": 5, "messages": [{"role": "user", "content": [{"type": "image"}]}]})",
        "messages[0].content[0].type"},
       {R"({"max_tokens": 5, "messages": [{"role": "user", "content": "a"}],
-          "tool_choice": {"type": "any"}})",
+          "tool_choice": {"type": "some"}})",
        "tool_choice.type"},
+      {R"({"max_tokens": 5, "messages": [{"role": "user", "content": "a"}],
+          "tool_choice": {"type": "any"}})",
+       "tool_choice"},
       {R"({"max_tokens": 0, "messages": [{"role": "user", "content": "a"}]})", "max_tokens"},
   };
   for (const auto& [text, param] : wrong) EXPECT_EQ(refused(text), param) << text;

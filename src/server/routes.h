@@ -63,6 +63,8 @@ class Routes {
   // The prompt of a conversation; false where it has been refused.
   bool make_prompt(Call& call, const ChatRequest& asked, std::vector<int32_t>& prompt,
                    AnswerParserOptions& parser);
+  // Where calls of tools are forced: the grammar of the answer; false where it has been refused.
+  bool force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);
   AnswerHead head(const Call& call, std::string_view id_prefix, const std::string& model) const;
   // All choices of a request; on_close cancels them.
   void submit(Call& call, std::vector<GenerateRequest> choices,

@@ -1,4 +1,7 @@
 // The endpoints that generate.
+#include <algorithm>
+
+#include "engine/call_form.h"
 #include "server/chat_answer.h"
 #include "server/chat_request.h"
 #include "server/completion_answer.h"
@@ -30,6 +33,30 @@ bool Routes::make_prompt(Call& call, const ChatRequest& asked, std::vector<int32
   return true;
 }
 
+bool Routes::force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request) {
+  if (!asked.forced_calls) return true;
+  std::vector<CallableTool> tools;
+  for (const Json& tool : asked.conversation.tools.as_array()) {
+    const Json& function = *tool.find("function");
+    const std::string& name = function.find("name")->as_string();
+    const auto& names = asked.forced_calls->names;
+    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
+    const Json* const parameters = function.find("parameters");
+    tools.push_back(
+        {name, parameters != nullptr && parameters->is_object() ? parameters : nullptr});
+  }
+  const Result<CallForm> form = read_call_form(model_.prompts);
+  Result<Grammar> grammar = form.ok() ? calls_grammar(*form, tools, asked.forced_calls->calls_max,
+                                                      *model_.model.tokenizer)
+                                      : Result<Grammar>(form.error());
+  if (!grammar.ok()) {
+    refuse(call, invalid_request(form.ok() ? "tools" : "tool_choice", grammar.error().message));
+    return false;
+  }
+  request.grammar = std::make_shared<const Grammar>(std::move(grammar).value());
+  return true;
+}
+
 void Routes::chat_completions(Call& call) {
   Json body;
   if (!read_body(call, body)) return;
@@ -43,6 +70,7 @@ void Routes::chat_completions(Call& call) {
       with_own_seed(call, asked.generation.request, asked.generation.has_seed);
   ChatAnswerOptions options;
   if (!make_prompt(call, asked, request.prompt, options.parser)) return;
+  if (!force_calls(call, asked, request)) return;
   request.grammar_after_reasoning = options.parser.in_reasoning;
   options.head = head(call, "chatcmpl-", asked.model);
   options.n_choices = asked.generation.n;
@@ -71,6 +99,8 @@ void Routes::messages(Call& call) {
   GenerateRequest request = with_own_seed(call, asked.generation.request, /*has_seed=*/false);
   MessagesAnswerOptions options;
   if (!make_prompt(call, asked, request.prompt, options.parser)) return;
+  if (!force_calls(call, asked, request)) return;
+  request.grammar_after_reasoning = options.parser.in_reasoning;
   options.head = head(call, "msg_", asked.model);
   options.n_prompt = std::ssize(request.prompt);
   options.stream = asked.generation.stream;

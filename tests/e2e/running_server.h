@@ -1,6 +1,8 @@
 // `fathom serve` for tests: started on a free port with the embedded model, ended with the test.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
 
@@ -36,6 +38,17 @@ class RunningServer {
   TempDir dir_;
   RunningFathom program_;
   int port_ = 0;
+};
+
+// A suite of tests that share one server.
+class ServerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { server_ = new RunningServer(); }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  static inline RunningServer* server_ = nullptr;
 };
 
 }  // namespace fathom::test

@@ -8,42 +8,13 @@
 #include <vector>
 
 #include "tests/e2e/running_server.h"
+#include "tests/support/json_path.h"
 #include "tests/support/subprocess.h"
 
 namespace fathom::test {
 namespace {
 
-const Json& at(const Json& json, const std::vector<std::string>& path) {
-  static const Json kNothing;
-  const Json* here = &json;
-  for (const std::string& key : path) {
-    if (here->is_array()) {
-      const auto i = static_cast<size_t>(std::stoi(key));
-      if (i >= here->as_array().size()) return kNothing;
-      here = &here->as_array()[i];
-    } else {
-      here = here->find(key);
-      if (here == nullptr) return kNothing;
-    }
-  }
-  return *here;
-}
-
-std::string text_at(const Json& json, const std::vector<std::string>& path) {
-  const Json& found = at(json, path);
-  return found.is_string() ? found.as_string() : found.dump();
-}
-
-class Serve : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() { server_ = new RunningServer(); }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
-  static RunningServer* server_;
-};
-RunningServer* Serve::server_ = nullptr;
+class Serve : public ServerTest {};
 
 constexpr const char* kStory =
     R"("messages": [{"role": "user", "content": "Tell me a story."}], "temperature": 0, "max_tokens": 24)";
@@ -206,38 +177,6 @@ TEST_F(Serve, ModelsTokensAndPages) {
   EXPECT_EQ(
       server_->ask("GET", "/v1/models", "", {{"x-request-id", "mine-1"}}).header("x-request-id"),
       "mine-1");
-}
-
-TEST_F(Serve, ConstrainedAnswersAreWhatWasAskedFor) {
-  const auto content = [](const std::string& more) {
-    const Json json =
-        server_
-            ->chat(R"({"messages": [{"role": "user", "content": "Who are you?"}], "seed": 4,
-        "max_tokens": 150, )" +
-                   more + "}")
-            .json();
-    EXPECT_EQ(text_at(json, {"choices", "0", "finish_reason"}), "stop") << json.dump();
-    return text_at(json, {"choices", "0", "message", "content"});
-  };
-  for (int round = 0; round < 3; ++round) {
-    const std::string temperature = "\"temperature\": 0." + std::to_string(3 * round) + ", ";
-    const Result<Json> made = parse_json(content(
-        temperature +
-        R"("response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
-          "type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer",
-          "minimum": 1, "maximum": 99}, "kind": {"enum": ["fox", "bear"]}}, "required": ["name", "age", "kind"],
-          "additionalProperties": false}}})"));
-    ASSERT_TRUE(made.ok());
-    EXPECT_EQ(made->as_object().size(), 3u);
-    EXPECT_TRUE(made->find("age")->is_int());
-    EXPECT_TRUE(made->find("kind")->as_string() == "fox" ||
-                made->find("kind")->as_string() == "bear");
-  }
-  const std::string choice = content(R"("guided_choice": ["yes", "no"])");
-  EXPECT_TRUE(choice == "yes" || choice == "no");
-  const std::string date = content(R"("regex": "[0-9]{4}-[0-9]{2}")");
-  EXPECT_EQ(date.size(), 7u);
-  EXPECT_EQ(date[4], '-');
 }
 
 TEST_F(Serve, MessagesInAnthropicsShape) {

@@ -1,0 +1,89 @@
+// Goal: what must have a form has it: JSON, schemas, expressions, calls of tools. Method: the real
+// program, whose small model would rather tell a story.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/e2e/running_server.h"
+#include "tests/support/json_path.h"
+
+namespace fathom::test {
+namespace {
+
+class ServeForms : public ServerTest {};
+
+TEST_F(ServeForms, ConstrainedAnswersAreWhatWasAskedFor) {
+  const auto content = [](const std::string& more) {
+    const Json json =
+        server_
+            ->chat(R"({"messages": [{"role": "user", "content": "Who are you?"}], "seed": 4,
+        "max_tokens": 150, )" +
+                   more + "}")
+            .json();
+    EXPECT_EQ(text_at(json, {"choices", "0", "finish_reason"}), "stop") << json.dump();
+    return text_at(json, {"choices", "0", "message", "content"});
+  };
+  for (int round = 0; round < 3; ++round) {
+    const std::string temperature = "\"temperature\": 0." + std::to_string(3 * round) + ", ";
+    const Result<Json> made = parse_json(content(
+        temperature +
+        R"("response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+          "type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer",
+          "minimum": 1, "maximum": 99}, "kind": {"enum": ["fox", "bear"]}}, "required": ["name", "age", "kind"],
+          "additionalProperties": false}}})"));
+    ASSERT_TRUE(made.ok());
+    EXPECT_EQ(made->as_object().size(), 3u);
+    EXPECT_TRUE(made->find("age")->is_int());
+    EXPECT_TRUE(made->find("kind")->as_string() == "fox" ||
+                made->find("kind")->as_string() == "bear");
+  }
+  const std::string choice = content(R"("guided_choice": ["yes", "no"])");
+  EXPECT_TRUE(choice == "yes" || choice == "no");
+  const std::string date = content(R"("regex": "[0-9]{4}-[0-9]{2}")");
+  EXPECT_EQ(date.size(), 7u);
+  EXPECT_EQ(date[4], '-');
+}
+
+TEST_F(ServeForms, ForcedCallsAreCalls) {
+  const std::string tools = R"("tools": [
+      {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties":
+        {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}}},
+      {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties":
+        {"a": {"type": "integer", "maximum": 99, "minimum": 0}}, "required": ["a"]}}}])";
+  const std::string fields =
+      R"("messages": [{"role": "user", "content": "How warm is it in Rome?"}],
+      "temperature": 0.8, "seed": 3, "max_tokens": 200, )" +
+      tools;
+  const auto ask = [&](const std::string& more) {
+    return server_->chat("{" + fields + ", " + more + "}").json();
+  };
+  const Json named = ask(R"("tool_choice": {"type": "function", "function": {"name": "add"}})");
+  EXPECT_EQ(text_at(named, {"choices", "0", "finish_reason"}), "tool_calls") << named.dump();
+  EXPECT_TRUE(at(named, {"choices", "0", "message", "content"}).is_null());
+  EXPECT_EQ(at(named, {"choices", "0", "message", "tool_calls"}).as_array().size(), 1u);
+  const Json call = at(named, {"choices", "0", "message", "tool_calls", "0"});
+  EXPECT_EQ(text_at(call, {"function", "name"}), "add");
+  const auto arguments = parse_json(text_at(call, {"function", "arguments"}));
+  ASSERT_TRUE(arguments.ok());
+  EXPECT_TRUE(at(*arguments, {"a"}).is_int());
+  const Json any = ask(R"("tool_choice": "required", "parallel_tool_calls": false)");
+  EXPECT_EQ(text_at(any, {"choices", "0", "finish_reason"}), "tool_calls") << any.dump();
+  EXPECT_EQ(at(any, {"choices", "0", "message", "tool_calls"}).as_array().size(), 1u);
+
+  const Json message = server_
+                           ->ask("POST", "/v1/messages", R"({"max_tokens": 200,
+      "messages": [{"role": "user", "content": "Add."}], "tool_choice": {"type": "tool", "name": "add"},
+      "tools": [{"name": "add", "input_schema": {"type": "object", "properties": {"a": {"enum": [7]}},
+      "required": ["a"]}}]})")
+                           .json();
+  EXPECT_EQ(text_at(message, {"stop_reason"}), "tool_use") << message.dump();
+  EXPECT_EQ(at(message, {"content", "0", "input", "a"}).as_int(), 7);
+
+  const HttpAnswer wrong = server_->chat(
+      R"({"messages": [{"role": "user", "content": "?"}], "tool_choice": "required", "tools": [
+      {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "not": {}}}}]})");
+  EXPECT_EQ(wrong.status, 400);
+}
+
+}  // namespace
+}  // namespace fathom::test
