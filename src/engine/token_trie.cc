@@ -17,7 +17,11 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer) {
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
     std::string& text = texts_[static_cast<size_t>(id)];
     text = tokenizer.token_bytes(id);
-    if (tokenizer.is_added(id)) text.insert(text.begin(), kControlTokenByte);
+    if (tokenizer.is_added(id)) {
+      text.insert(text.begin(), kControlTokenByte);
+    } else if (text.find(kControlTokenByte) != std::string::npos) {
+      text.clear();  // no piece of a text, and not to be taken for the above
+    }
   }
   build();
 }

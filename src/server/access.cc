@@ -89,7 +89,7 @@ HttpHeaders Access::cors_headers(const HttpRequest& request) const {
   return {{"Access-Control-Allow-Origin", std::string(origin)},
           {"Vary", "Origin"},
           {"Access-Control-Allow-Headers", "authorization, content-type, x-api-key, x-request-id"},
-          {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+          {"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
           {"Access-Control-Expose-Headers", "x-request-id, retry-after"},
           {"Access-Control-Max-Age", "600"}};
 }

@@ -33,14 +33,18 @@ Json AnswerUsage::json() const {
       {"prompt_cache_miss_tokens", n_prompt - n_cached}};
 }
 
-EventStream::EventStream(std::shared_ptr<HttpReply> reply, HttpHeaders headers)
-    : reply_(std::move(reply)) {
+void begin_events(const std::shared_ptr<HttpReply>& reply, HttpHeaders headers) {
   HttpResponse head;
   head.content_type = "text/event-stream";
   head.headers = std::move(headers);
   head.headers.emplace_back("Cache-Control", "no-store");
   head.headers.emplace_back("X-Accel-Buffering", "no");
-  reply_->begin(std::move(head));
+  reply->begin(std::move(head));
+}
+
+EventStream::EventStream(std::shared_ptr<HttpReply> reply, HttpHeaders headers)
+    : reply_(std::move(reply)) {
+  begin_events(reply_, std::move(headers));
 }
 
 void EventStream::event(const Json& data) { reply_->write("data: " + data.dump() + "\n\n"); }

@@ -40,7 +40,10 @@ struct AnswerUsage {
   Json json() const;
 };
 
-// Server-sent events over a reply.
+// The head of a stream of server-sent events.
+void begin_events(const std::shared_ptr<HttpReply>& reply, HttpHeaders headers);
+
+// Events of data alone, as chat and completions send them.
 class EventStream {
  public:
   EventStream(std::shared_ptr<HttpReply> reply, HttpHeaders headers);

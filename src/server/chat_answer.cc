@@ -12,20 +12,6 @@ ChatAnswer::ChatAnswer(const Tokenizer& tokenizer, ChatAnswerOptions options,
   for (int64_t i = 0; i < options_.n_choices; ++i) choices_.emplace_back(options_.parser);
 }
 
-Json ChatAnswer::logprob_json(const TokenEvent& event) const {
-  const auto entry = [this](int32_t token, float logprob) {
-    return Json::Object{{"token", token_text(tokenizer_, token)},
-                        {"logprob", logprob},
-                        {"bytes", token_bytes_json(tokenizer_, token)}};
-  };
-  Json::Object out = entry(event.token, event.logprob);
-  Json top = Json::array();
-  for (const TokenLogprob& best : event.top_logprobs)
-    top.push_back(entry(best.token, best.logprob));
-  out.emplace_back("top_logprobs", std::move(top));
-  return out;
-}
-
 std::string ChatAnswer::finish_name(const Choice& choice) {
   if (choice.finish == FinishReason::kStop && !choice.calls.empty()) return "tool_calls";
   return std::string(finish_reason_name(choice.finish));
@@ -45,7 +31,7 @@ void ChatAnswer::on_token(int64_t index, const TokenEvent& event) {
   if (event.token >= 0) {
     ++choice.usage.n_tokens;
     if (choice.parser.in_reasoning()) ++choice.usage.n_reasoning;
-    if (options_.logprobs) choice.logprobs.push_back(logprob_json(event));
+    if (options_.logprobs) choice.logprobs.push_back(logprob_json(tokenizer_, event));
   }
   choice.finish = event.finish;
   if (event.finish == FinishReason::kCancelled) {

@@ -47,7 +47,6 @@ class ChatAnswer final : public TokenListener {
     bool begun = false;
   };
 
-  Json logprob_json(const TokenEvent& event) const;
   static std::string finish_name(const Choice& choice);
   AnswerUsage usage() const;
   void collect(Choice& choice, const AnswerPart& part);

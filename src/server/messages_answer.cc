@@ -64,11 +64,7 @@ void MessagesAnswer::on_token(int64_t, const TokenEvent& token) {
   }
   if (options_.stream && !begun_) {
     begun_ = true;
-    HttpResponse head;
-    head.content_type = "text/event-stream";
-    head.headers = options_.head.headers;
-    head.headers.emplace_back("Cache-Control", "no-store");
-    reply_->begin(std::move(head));
+    begin_events(reply_, options_.head.headers);
     event(Json::Object{{"type", "message_start"}, {"message", message(Json::array(), {}, {})}});
   }
   std::vector<AnswerPart> parts;

@@ -3,6 +3,7 @@
 
 #include "server/messages_answer.h"
 #include "server/messages_request.h"
+#include "server/test_reply.h"
 
 namespace fathom {
 namespace {
@@ -82,23 +83,13 @@ TEST(MessagesRequest, WhatIsWrongIsNamed) {
   for (const auto& [text, param] : wrong) EXPECT_EQ(refused(text), param) << text;
 }
 
-struct Recorder final : public HttpReply {
-  void send(HttpResponse response) override { body += response.body; }
-  void begin(HttpResponse) override {}
-  void write(std::string piece) override { body += piece; }
-  void end() override { ended = true; }
-  void on_close(std::function<void()>) override {}
-  std::string body;
-  bool ended = false;
-};
-
 const std::string kCall =
     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": 1}"
     "<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
 
-std::string answer(bool stream, const std::vector<std::string>& pieces,
-                   const std::string& stop = "") {
-  auto reply = std::make_shared<Recorder>();
+std::shared_ptr<RecordedReply> answer(bool stream, const std::vector<std::string>& pieces,
+                                      const std::string& stop = "") {
+  auto reply = std::make_shared<RecordedReply>();
   MessagesAnswerOptions options;
   options.head.id = "msg_1";
   options.head.model = "m";
@@ -117,11 +108,15 @@ std::string answer(bool stream, const std::vector<std::string>& pieces,
     made.on_token(0, event);
   }
   EXPECT_EQ(reply->ended, stream);
-  return reply->body;
+  return reply;
+}
+
+std::string body_of(const std::vector<std::string>& pieces, const std::string& stop = "") {
+  return answer(false, pieces, stop)->body;
 }
 
 TEST(MessagesAnswer, HasBlocksInOrder) {
-  const Json json = *parse_json(answer(false, {"hm", "</think>Let me", " see." + kCall}));
+  const Json json = *parse_json(body_of({"hm", "</think>Let me", " see." + kCall}));
   const Json& content = *json.find("content");
   ASSERT_EQ(content.as_array().size(), 3u);
   EXPECT_EQ(content.as_array()[0].dump(), R"({"type":"thinking","thinking":"hm","signature":""})");
@@ -130,23 +125,20 @@ TEST(MessagesAnswer, HasBlocksInOrder) {
   EXPECT_EQ(json.find("stop_reason")->as_string(), "tool_use");
   EXPECT_EQ(json.find("usage")->find("output_tokens")->as_int(), 3);
   EXPECT_EQ(json.find("usage")->find("input_tokens")->as_int(), 9);
-  const Json stopped = *parse_json(answer(false, {"</think>a"}, "END"));
+  const Json stopped = *parse_json(body_of({"</think>a"}, "END"));
   EXPECT_EQ(stopped.find("stop_reason")->as_string(), "stop_sequence");
   EXPECT_EQ(stopped.find("stop_sequence")->as_string(), "END");
 }
 
 TEST(MessagesAnswer, StreamsTheSameInNamedEvents) {
-  const std::string text = answer(true, {"hm", "</think>Let", " me" + kCall});
-  std::vector<std::string> names;
-  for (size_t at = text.find("event: "); at != std::string::npos; at = text.find("event: ", at + 1))
-    names.push_back(text.substr(at + 7, text.find('\n', at) - at - 7));
-  EXPECT_EQ(names,
+  const auto reply = answer(true, {"hm", "</think>Let", " me" + kCall});
+  EXPECT_EQ(reply->event_names(),
             (std::vector<std::string>{
                 "message_start", "content_block_start", "content_block_delta", "content_block_stop",
                 "content_block_start", "content_block_delta", "content_block_delta",
                 "content_block_stop", "content_block_start", "content_block_delta",
                 "content_block_stop", "message_delta", "message_stop"}));
-  EXPECT_NE(text.find(R"("partial_json":"{\"x\": 1}")"), std::string::npos);
+  EXPECT_NE(reply->body.find(R"("partial_json":"{\"x\": 1}")"), std::string::npos);
 }
 
 }  // namespace

@@ -47,6 +47,10 @@ const std::vector<Routes::Route>& Routes::routes() {
       {"POST", "/messages", &Routes::messages, true},
       {"POST", "/messages/count_tokens", &Routes::count_tokens, true},
       {"POST", "/completions", &Routes::completions, true},
+      {"POST", "/responses", &Routes::responses, true},
+      {"GET", "/responses/", &Routes::one_response, true},
+      {"DELETE", "/responses/", &Routes::delete_response, true},
+      {"POST", "/responses/", &Routes::cancel_response, true},
       {"GET", "/models", &Routes::models, true},
       {"GET", "/models/", &Routes::one_model, true},
       {"POST", "/tokenize", &Routes::tokenize, true},
@@ -82,13 +86,15 @@ void Routes::dispatch(Call& call) {
     response.status = 204;
     return send(call, std::move(response));
   }
-  const std::string_view method = call.request.method == "HEAD" ? "GET" : call.request.method;
+  const std::string_view method =
+      call.request.method == "HEAD" ? "GET" : std::string_view(call.request.method);
   std::string allowed;
   for (const Route& route : routes()) {
     const bool is_prefix = route.path.ends_with('/');
     if (is_prefix ? !path.starts_with(route.path) : path != route.path) continue;
     if (route.method != method) {
-      allowed = route.method;
+      if (allowed.find(route.method) == std::string::npos)
+        allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
       continue;
     }
     call.route = std::string(route.path);
@@ -191,29 +197,35 @@ GenerateRequest Routes::with_own_seed(const Call& call, const GenerateRequest& a
   return out;
 }
 
-void Routes::submit(Call& call, std::vector<GenerateRequest> choices,
-                    std::shared_ptr<TokenListener> listener) {
+TicketId Routes::submit(Call& call, std::vector<GenerateRequest> choices,
+                        std::shared_ptr<TokenListener> listener, bool ends_with_client) {
   const EngineThread::Submitted submitted = engine_.submit(std::move(choices), std::move(listener));
   switch (submitted.refusal) {
     case EngineThread::Refusal::kNone:
-      metrics_.count(call.route, 200);
-      call.reply->on_close([&engine = engine_, id = submitted.ticket] { engine.cancel(id); });
-      return;
+      if (ends_with_client) {
+        metrics_.count(call.route, 200);
+        call.reply->on_close([&engine = engine_, id = submitted.ticket] { engine.cancel(id); });
+      }
+      return submitted.ticket;
     case EngineThread::Refusal::kRequest:
-      return refuse(call, invalid_request("", submitted.message));
+      refuse(call, invalid_request("", submitted.message));
+      break;
     case EngineThread::Refusal::kBusy:
-      return refuse(call, {.status = 429,
-                           .message = submitted.message + "; try again later",
-                           .param = "",
-                           .code = "queue_full",
-                           .retry_after_seconds = engine_.retry_after().count()});
+      refuse(call, {.status = 429,
+                    .message = submitted.message + "; try again later",
+                    .param = "",
+                    .code = "queue_full",
+                    .retry_after_seconds = engine_.retry_after().count()});
+      break;
     case EngineThread::Refusal::kEnding:
-      return refuse(call, {.status = 503,
-                           .message = submitted.message,
-                           .param = "",
-                           .code = "shutting_down",
-                           .retry_after_seconds = 5});
+      refuse(call, {.status = 503,
+                    .message = submitted.message,
+                    .param = "",
+                    .code = "shutting_down",
+                    .retry_after_seconds = 5});
+      break;
   }
+  return 0;
 }
 
 }  // namespace fathom

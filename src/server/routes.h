@@ -15,6 +15,7 @@
 #include "server/engine_thread.h"
 #include "server/http_server.h"
 #include "server/metrics.h"
+#include "server/response_store.h"
 #include "server/served_model.h"
 
 namespace fathom {
@@ -66,15 +67,22 @@ class Routes {
   // Where calls of tools are forced: the grammar of the answer; false where it has been refused.
   bool force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);
   AnswerHead head(const Call& call, std::string_view id_prefix, const std::string& model) const;
-  // All choices of a request; on_close cancels them.
-  void submit(Call& call, std::vector<GenerateRequest> choices,
-              std::shared_ptr<TokenListener> listener);
+  // All choices of a request; 0 where it has been refused. ends_with_client: one that goes away
+  // cancels them.
+  TicketId submit(Call& call, std::vector<GenerateRequest> choices,
+                  std::shared_ptr<TokenListener> listener, bool ends_with_client = true);
+  // Of "previous_response_id"; false where the request has been refused.
+  bool earlier_messages(Call& call, const Json& body, Json& out);
   GenerateRequest with_own_seed(const Call& call, const GenerateRequest& asked, bool has_seed);
 
   void chat_completions(Call& call);
   void messages(Call& call);
   void count_tokens(Call& call);
   void completions(Call& call);
+  void responses(Call& call);
+  void one_response(Call& call);
+  void delete_response(Call& call);
+  void cancel_response(Call& call);
   void models(Call& call);
   void one_model(Call& call);
   void tokenize(Call& call);
@@ -91,6 +99,7 @@ class Routes {
   const RoutesOptions options_;
   Access access_;
   Metrics metrics_;
+  std::shared_ptr<ResponseStore> responses_ = std::make_shared<ResponseStore>();
   std::function<int64_t()> n_connections_ = [] { return int64_t{0}; };
   std::atomic<bool> draining_{false};
 };

@@ -24,6 +24,20 @@ Json token_bytes_json(const Tokenizer& tokenizer, int32_t token) {
   return out;
 }
 
+Json logprob_json(const Tokenizer& tokenizer, const TokenEvent& event) {
+  const auto entry = [&](int32_t token, float logprob) {
+    return Json::Object{{"token", token_text(tokenizer, token)},
+                        {"logprob", logprob},
+                        {"bytes", token_bytes_json(tokenizer, token)}};
+  };
+  Json::Object out = entry(event.token, event.logprob);
+  Json top = Json::array();
+  for (const TokenLogprob& best : event.top_logprobs)
+    top.push_back(entry(best.token, best.logprob));
+  out.emplace_back("top_logprobs", std::move(top));
+  return out;
+}
+
 std::string make_id(std::string_view prefix) {
   static const uint64_t start = [] {
     std::random_device device;

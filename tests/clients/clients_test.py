@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import unittest
+from typing import Literal
 
 import anthropic
 import openai
+import pydantic
 
 FATHOM = os.environ.get("FATHOM", "build/release/fathom")
 STORY = [{"role": "user", "content": "Tell me a story."}]
@@ -64,6 +66,34 @@ class Clients(unittest.TestCase):
         tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
         answer = self.ask(tools=[tool])
         self.assertIn(answer.choices[0].finish_reason, ("length", "stop", "tool_calls"))
+
+    def test_forced_call(self):
+        tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"enum": [7]}}, "required": ["a"]}}}
+        answer = self.openai.chat.completions.create(model="fathom-default", messages=STORY, tools=[tool], tool_choice="required", parallel_tool_calls=False)
+        self.assertEqual(answer.choices[0].finish_reason, "tool_calls")
+        self.assertEqual(answer.choices[0].message.tool_calls[0].function.arguments, '{"a": 7}')
+
+    def test_response_format(self):
+        class Animal(pydantic.BaseModel):
+            kind: Literal["fox", "bear"]
+            age: Literal[3, 4]
+
+        answer = self.openai.chat.completions.parse(model="fathom-default", messages=STORY, response_format=Animal)
+        self.assertIn(answer.choices[0].message.parsed.kind, ("fox", "bear"))
+
+    def test_responses(self):
+        answer = self.openai.responses.create(model="fathom-default", input="Tell me a story.", max_output_tokens=20, temperature=0)
+        self.assertEqual(answer.output_text, self.ask().choices[0].message.content)
+        self.assertEqual(answer.incomplete_details.reason, "max_output_tokens")
+        self.assertEqual(self.openai.responses.retrieve(answer.id).output_text, answer.output_text)
+        with self.openai.responses.stream(model="fathom-default", input="Tell me a story.", max_output_tokens=20, temperature=0) as stream:
+            text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        self.assertEqual(text, answer.output_text)
+        more = self.openai.responses.create(model="fathom-default", input="And then?", previous_response_id=answer.id, max_output_tokens=5)
+        self.assertEqual(more.usage.output_tokens, 5)
+        self.openai.responses.delete(answer.id)
+        with self.assertRaises(openai.NotFoundError):
+            self.openai.responses.retrieve(answer.id)
 
     def test_errors(self):
         with self.assertRaises(openai.NotFoundError):

@@ -63,6 +63,13 @@ TEST_P(CallForms, AreReadOffTheTemplate) {
   EXPECT_FALSE(follows(one + form->between + call("f", R"({"a": 1})") + form->between +
                        call("f", R"({"a": 1})") + form->tail));
 
+  // Nothing but the marker itself is the marker.
+  GrammarMatcher begin(grammar, trie);
+  int n = 0;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    n += static_cast<int>(begin.allowed()[static_cast<size_t>(id) / 64] >> (id % 64) & 1);
+  EXPECT_EQ(n, 1);
+
   AnswerParser parser({.parses_calls = true});
   std::vector<AnswerPart> parts;
   parser.push(two, parts);
