@@ -42,6 +42,7 @@ const std::vector<Command> kCommands = {
     {"train", kTraining, "a model from token shards, from nothing or from a checkpoint", add_train},
     {"gradients", kTraining, "losses and gradients of one batch", add_gradients},
     {"bench", kMeasuring, "how fast a model runs, beside what this machine could do", add_bench},
+    {"load", kMeasuring, "how servers of the OpenAI API answer under load", add_load},
 };
 
 Status write_version() {
