@@ -20,3 +20,6 @@ install(FILES "${bash}" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/co
 install(FILES "${zsh}" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
 install(FILES "${fish}" DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
 install(FILES "${CMAKE_SOURCE_DIR}/LICENSE" "${CMAKE_SOURCE_DIR}/README.md" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+# The unit names the program by where it is installed, which is known then.
+install(CODE "configure_file(\"${CMAKE_SOURCE_DIR}/packaging/fathom.service\"
+  \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/systemd/system/fathom.service\" @ONLY)")

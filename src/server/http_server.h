@@ -64,13 +64,13 @@ struct HttpServerOptions {
   int64_t connections_max = 4096;
   // What may wait to be taken by a client; more means that it does not read.
   int64_t unsent_bytes_max = 4 << 20;
-  std::chrono::seconds idle_timeout{75};     // between requests
-  std::chrono::seconds request_timeout{30};  // from a request's first byte to its last
-  std::chrono::seconds write_timeout{60};    // for a client to take something
+  std::chrono::milliseconds idle_timeout{75'000};     // between requests
+  std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
+  std::chrono::milliseconds write_timeout{60'000};    // for a client to take something
   int n_handler_threads = 2;
 };
 
-// Refusals that the handler does not see: too large, too slow, not HTTP. Makes the body of an
+// Refusals that the handler does not see: too large, not HTTP. Makes the body of an
 // error.
 using HttpErrorBody = std::function<std::string(int status, std::string_view message)>;
 // Called on a thread of the server's; may take its time.

@@ -119,11 +119,7 @@ void Session<Stream>::on_read(error_code error, size_t n) {
     return;
   }
   if (error) {
-    if (error == beast::error::timeout && at_ == At::kReading) {
-      refuse(408, "the request took too long to arrive");
-    } else {
-      gone();
-    }
+    gone();  // or out of time: the stream has closed itself
     return;
   }
   input_.commit(n);

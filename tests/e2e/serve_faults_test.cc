@@ -9,39 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "tests/e2e/running_server.h"
+#include "tests/e2e/server_fault_test.h"
 
 namespace fathom::test {
 namespace {
 
-class ServeFaults : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() { server_ = new RunningServer({"--max-running", "4"}); }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
-  void TearDown() override {
-    EXPECT_FALSE(server_->ended()) << server_->log();
-    EXPECT_EQ(complete(R"("prompt": "Once", "max_tokens": 2)").status, 200);
-  }
-  static HttpAnswer complete(const std::string& fields) {
-    return server_->complete("{" + fields + "}");
-  }
-  static HttpAnswer raw(const std::string& bytes) {
-    HttpConnection connection(server_->port());
-    connection.send(bytes);
-    return connection.answer();
-  }
-  static std::string code_of(const HttpAnswer& answer) {
-    const Json json = answer.json();
-    const Json* error = json.find("error");
-    const Json* code = error == nullptr ? nullptr : error->find("code");
-    return code != nullptr && code->is_string() ? code->as_string() : answer.body.substr(0, 200);
-  }
-  static RunningServer* server_;
-};
-RunningServer* ServeFaults::server_ = nullptr;
+class ServeFaults : public ServerFaultTest {};
 
 TEST_F(ServeFaults, F01HeadersThatAreTooLarge) {
   EXPECT_EQ(raw(http_request("GET", "/health", "", {{"x", std::string(1 << 20, 'a')}})).status,

@@ -1,0 +1,184 @@
+// Goal: connections that are slow, silent or half are given up, and the others served. Method: the
+// HTTP layer alone, with limits of a fraction of a second.
+#include "server/http_server.h"
+
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "tests/support/http_client.h"
+#include "tests/support/temp_dir.h"
+
+namespace fathom {
+namespace {
+
+using std::chrono::milliseconds;
+using test::http_ask;
+using test::http_request;
+using test::HttpConnection;
+
+// Answers "hello", or to /large with more than a client's buffers take.
+std::unique_ptr<HttpServer> serve(HttpServerOptions options) {
+  options.port = 0;
+  auto server = HttpServer::open(
+      options,
+      [](const std::shared_ptr<const HttpRequest>& request,
+         const std::shared_ptr<HttpReply>& reply) {
+        if (request->path != "/large") {
+          HttpResponse hello;
+          hello.body = "\"hello\"";
+          return reply->send(hello);
+        }
+        reply->begin(HttpResponse());
+        for (int i = 0; i < 64; ++i) reply->write(std::string(1 << 20, 'x'));
+        reply->end();
+      },
+      [](int status, std::string_view) { return std::to_string(status); });
+  EXPECT_TRUE(server.ok()) << server.error().message;
+  (*server)->start();
+  return std::move(server).value();
+}
+
+bool falls_to(const HttpServer& server, int64_t n) {
+  for (int i = 0; i < 1000 && server.n_connections() > n; ++i)
+    std::this_thread::sleep_for(milliseconds(10));
+  return server.n_connections() <= n;
+}
+
+TEST(HttpServer, F03HeadersThatComeSlowly) {
+  HttpServerOptions options;
+  options.request_timeout = milliseconds(100);
+  const auto server = serve(options);
+  HttpConnection slow(server->port());
+  slow.send("GET / HTTP/1.1\r\nHost: loc");
+  EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+  EXPECT_EQ(slow.answer().status, 0);
+  EXPECT_TRUE(falls_to(*server, 0));
+}
+
+TEST(HttpServer, F03BodiesThatComeSlowly) {
+  HttpServerOptions options;
+  options.request_timeout = milliseconds(100);
+  const auto server = serve(options);
+  HttpConnection slow(server->port());
+  slow.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
+  EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+  EXPECT_EQ(slow.answer().status, 0);
+  EXPECT_TRUE(falls_to(*server, 0));
+}
+
+TEST(HttpServer, F03ClientsThatNeverRead) {
+  HttpServerOptions options;
+  options.unsent_bytes_max = 256 << 20;
+  options.write_timeout = milliseconds(100);
+  const auto server = serve(options);
+  HttpConnection silent(server->port());
+  silent.send(http_request("GET", "/large"));
+  EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+  EXPECT_TRUE(falls_to(*server, 0));
+}
+
+TEST(HttpServer, F03ClientsThatLetTooMuchPileUp) {
+  HttpServerOptions options;
+  options.unsent_bytes_max = 1 << 20;
+  const auto server = serve(options);
+  HttpConnection silent(server->port());
+  silent.send(http_request("GET", "/large"));
+  EXPECT_TRUE(falls_to(*server, 0));
+}
+
+TEST(HttpServer, F05NoMoreConnectionsThanAllowed) {
+  HttpServerOptions options;
+  options.connections_max = 3;
+  options.idle_timeout = milliseconds(200);
+  const auto server = serve(options);
+  std::vector<std::unique_ptr<HttpConnection>> idle;
+  for (int i = 0; i < 10; ++i) idle.push_back(std::make_unique<HttpConnection>(server->port()));
+  EXPECT_TRUE(falls_to(*server, 0));  // those that say nothing are closed
+  EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+}
+
+// ---- TLS
+
+template <typename T>
+using Owned = std::unique_ptr<T, void (*)(T*)>;
+
+// A certificate for localhost and its key, as PEM files.
+void write_certificate(const std::string& certificate_file, const std::string& key_file) {
+  const Owned<EVP_PKEY> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+  const Owned<X509> made(X509_new(), X509_free);
+  ASN1_INTEGER_set(X509_get_serialNumber(made.get()), 1);
+  X509_gmtime_adj(X509_getm_notBefore(made.get()), 0);
+  X509_gmtime_adj(X509_getm_notAfter(made.get()), 3600);
+  X509_set_pubkey(made.get(), key.get());
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(made.get()), "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+  X509_set_issuer_name(made.get(), X509_get_subject_name(made.get()));
+  ASSERT_GT(X509_sign(made.get(), key.get(), EVP_sha256()), 0);
+  const auto write = [](const std::string& file, const auto& put) {
+    const Owned<BIO> bio(BIO_new_file(file.c_str(), "w"), BIO_free_all);
+    ASSERT_EQ(put(bio.get()), 1);
+  };
+  write(certificate_file, [&](BIO* bio) { return PEM_write_bio_X509(bio, made.get()); });
+  write(key_file, [&](BIO* bio) {
+    return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  });
+}
+
+std::string ask_over_tls(int port) {
+  const Owned<SSL_CTX> context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+  const Owned<BIO> bio(BIO_new_ssl_connect(context.get()), BIO_free_all);
+  BIO_set_conn_hostname(bio.get(), ("127.0.0.1:" + std::to_string(port)).c_str());
+  const std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  if (BIO_write(bio.get(), request.data(), static_cast<int>(request.size())) <= 0) return "";
+  std::string out;
+  char buffer[4096];
+  for (int n = 0; (n = BIO_read(bio.get(), buffer, sizeof buffer)) > 0;)
+    out.append(buffer, static_cast<size_t>(n));
+  return out;
+}
+
+TEST(HttpServer, F08TlsAndWhatIsNone) {
+  const test::TempDir folder;
+  HttpServerOptions options;
+  options.tls_certificate = folder.file("cert.pem");
+  options.tls_key = folder.file("key.pem");
+  options.request_timeout = milliseconds(200);
+  write_certificate(options.tls_certificate, options.tls_key);
+  const auto server = serve(options);
+  const std::string answer = ask_over_tls(server->port());
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n")) << answer;
+  EXPECT_TRUE(answer.ends_with("\"hello\"")) << answer;
+  // Plain HTTP, half a handshake, nothing at all.
+  EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 0);
+  HttpConnection half(server->port()), silent(server->port());
+  half.send(std::string("\x16\x03\x01\x02\x00\x01\x00", 7));
+  EXPECT_TRUE(falls_to(*server, 0));
+  EXPECT_TRUE(ask_over_tls(server->port()).starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST(HttpServer, F08CertificatesThatCannotBeUsedAreNamed) {
+  const test::TempDir folder;
+  const std::string certificate = folder.file("cert.pem"), key = folder.file("key.pem");
+  write_certificate(certificate, key);
+  const auto refused = [](const std::string& c, const std::string& k) {
+    HttpServerOptions options;
+    options.port = 0;
+    options.tls_certificate = c;
+    options.tls_key = k;
+    const auto made = HttpServer::open(options, {}, {});
+    return made.ok() ? std::string("taken") : made.error().message;
+  };
+  EXPECT_NE(refused(folder.write("none.pem", "nothing"), key).find("none.pem"), std::string::npos);
+  EXPECT_NE(refused(certificate, folder.file("missing.pem")).find("missing.pem"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace fathom
