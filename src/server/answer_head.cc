@@ -33,18 +33,18 @@ Json AnswerUsage::json() const {
       {"prompt_cache_miss_tokens", n_prompt - n_cached}};
 }
 
-void begin_events(const std::shared_ptr<HttpReply>& reply, HttpHeaders headers) {
+HttpResponse events_head(HttpHeaders headers) {
   HttpResponse head;
   head.content_type = "text/event-stream";
   head.headers = std::move(headers);
   head.headers.emplace_back("Cache-Control", "no-store");
   head.headers.emplace_back("X-Accel-Buffering", "no");
-  reply->begin(std::move(head));
+  return head;
 }
 
 EventStream::EventStream(std::shared_ptr<HttpReply> reply, HttpHeaders headers)
     : reply_(std::move(reply)) {
-  begin_events(reply_, std::move(headers));
+  reply_->begin(events_head(std::move(headers)));
 }
 
 void EventStream::event(const Json& data) { reply_->write("data: " + data.dump() + "\n\n"); }

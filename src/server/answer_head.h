@@ -41,7 +41,7 @@ struct AnswerUsage {
 };
 
 // The head of a stream of server-sent events.
-void begin_events(const std::shared_ptr<HttpReply>& reply, HttpHeaders headers);
+HttpResponse events_head(HttpHeaders headers);
 
 // Events of data alone, as chat and completions send them.
 class EventStream {

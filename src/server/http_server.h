@@ -51,6 +51,11 @@ class HttpReply {
   virtual void begin(HttpResponse head) = 0;
   virtual void write(std::string piece) = 0;
   virtual void end() = 0;
+  // The answer will be a stream of server-sent events with this head, and may take its time: from
+  // now on a comment is sent whenever nothing was said for a while, so that nobody on the way takes
+  // the connection for dead. If that began the answer, begin() finds it done, and what is given to
+  // send() becomes an event called error.
+  virtual void expect_events(HttpResponse head) = 0;
   // Calls f, on any thread, once the client has gone before the answer's end; at once if it has.
   virtual void on_close(std::function<void()> f) = 0;
 };
@@ -67,6 +72,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds idle_timeout{75'000};     // between requests
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
   std::chrono::milliseconds write_timeout{60'000};    // for a client to take something
+  std::chrono::milliseconds quiet_interval{10'000};   // between comments of a silent stream
   int n_handler_threads = 2;
 };
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <thread>
 
+#include "server/http_head.h"
 #include "tests/support/http_client.h"
 #include "tests/support/temp_dir.h"
 
@@ -45,10 +46,26 @@ std::unique_ptr<HttpServer> serve(HttpServerOptions options) {
   return std::move(server).value();
 }
 
-bool falls_to(const HttpServer& server, int64_t n) {
-  for (int i = 0; i < 1000 && server.n_connections() > n; ++i)
+bool comes_to(const HttpServer& server, int64_t n) {
+  for (int i = 0; i < 1000 && server.n_connections() != n; ++i)
     std::this_thread::sleep_for(milliseconds(10));
-  return server.n_connections() <= n;
+  return server.n_connections() == n;
+}
+
+TEST(HttpHead, SaysHowTheBodyEnds) {
+  HttpResponse response;
+  response.status = 429;
+  response.headers = {{"Retry-After", "3"}};
+  response.body = "ab";
+  EXPECT_EQ(http_head(response, {}),
+            "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 3\r\n"
+            "Content-Length: 2\r\nConnection: keep-alive\r\n\r\n");
+  const std::string stream = http_head(response, {.streams = true, .keep_alive = false});
+  EXPECT_NE(stream.find("Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"),
+            std::string::npos);
+  const std::string old = http_head(response, {.http_1_0 = true, .streams = true});
+  EXPECT_TRUE(old.starts_with("HTTP/1.0 429 "));
+  EXPECT_EQ(old.find("chunked"), std::string::npos);
 }
 
 TEST(HttpServer, F03HeadersThatComeSlowly) {
@@ -59,7 +76,7 @@ TEST(HttpServer, F03HeadersThatComeSlowly) {
   slow.send("GET / HTTP/1.1\r\nHost: loc");
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
   EXPECT_EQ(slow.answer().status, 0);
-  EXPECT_TRUE(falls_to(*server, 0));
+  EXPECT_TRUE(comes_to(*server, 0));
 }
 
 TEST(HttpServer, F03BodiesThatComeSlowly) {
@@ -70,7 +87,7 @@ TEST(HttpServer, F03BodiesThatComeSlowly) {
   slow.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
   EXPECT_EQ(slow.answer().status, 0);
-  EXPECT_TRUE(falls_to(*server, 0));
+  EXPECT_TRUE(comes_to(*server, 0));
 }
 
 TEST(HttpServer, F03ClientsThatNeverRead) {
@@ -81,7 +98,7 @@ TEST(HttpServer, F03ClientsThatNeverRead) {
   HttpConnection silent(server->port());
   silent.send(http_request("GET", "/large"));
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
-  EXPECT_TRUE(falls_to(*server, 0));
+  EXPECT_TRUE(comes_to(*server, 0));
 }
 
 TEST(HttpServer, F03ClientsThatLetTooMuchPileUp) {
@@ -90,7 +107,8 @@ TEST(HttpServer, F03ClientsThatLetTooMuchPileUp) {
   const auto server = serve(options);
   HttpConnection silent(server->port());
   silent.send(http_request("GET", "/large"));
-  EXPECT_TRUE(falls_to(*server, 0));
+  EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+  EXPECT_TRUE(comes_to(*server, 0));
 }
 
 TEST(HttpServer, F05NoMoreConnectionsThanAllowed) {
@@ -100,8 +118,49 @@ TEST(HttpServer, F05NoMoreConnectionsThanAllowed) {
   const auto server = serve(options);
   std::vector<std::unique_ptr<HttpConnection>> idle;
   for (int i = 0; i < 10; ++i) idle.push_back(std::make_unique<HttpConnection>(server->port()));
-  EXPECT_TRUE(falls_to(*server, 0));  // those that say nothing are closed
+  EXPECT_TRUE(comes_to(*server, 3));
+  EXPECT_TRUE(comes_to(*server, 0));  // those that say nothing are closed
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+}
+
+// A stream that waits long for its first word, and one that gets an error instead.
+TEST(HttpServer, SilentStreamsAreKeptAlive) {
+  HttpServerOptions options;
+  options.port = 0;
+  options.quiet_interval = milliseconds(20);
+  std::vector<std::thread> later;
+  auto server = HttpServer::open(
+      options,
+      [&later](const std::shared_ptr<const HttpRequest>& request,
+               const std::shared_ptr<HttpReply>& reply) {
+        HttpResponse head;
+        head.content_type = "text/event-stream";
+        reply->expect_events(head);
+        later.emplace_back([reply, head, fails = request->path == "/fails"] {
+          std::this_thread::sleep_for(milliseconds(150));
+          if (fails) {
+            HttpResponse error;
+            error.status = 503;
+            error.body = "{}";
+            return reply->send(error);
+          }
+          reply->begin(head);
+          reply->write("data: 1\n\n");
+          reply->end();
+        });
+      },
+      [](int status, std::string_view) { return std::to_string(status); });
+  ASSERT_TRUE(server.ok());
+  (*server)->start();
+  const auto good = http_ask((*server)->port(), "GET", "/"),
+             bad = http_ask((*server)->port(), "GET", "/fails");
+  for (std::thread& thread : later) thread.join();
+  EXPECT_EQ(good.status, 200);
+  EXPECT_EQ(good.header("content-type"), "text/event-stream");
+  EXPECT_TRUE(good.body.starts_with(": keep-alive\n\n: keep-alive\n\n")) << good.body;
+  EXPECT_TRUE(good.body.ends_with(": keep-alive\n\ndata: 1\n\n")) << good.body;
+  EXPECT_EQ(bad.status, 200);
+  EXPECT_TRUE(bad.body.ends_with("event: error\ndata: {}\n\n")) << bad.body;
 }
 
 // ---- TLS
@@ -159,7 +218,7 @@ TEST(HttpServer, F08TlsAndWhatIsNone) {
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 0);
   HttpConnection half(server->port()), silent(server->port());
   half.send(std::string("\x16\x03\x01\x02\x00\x01\x00", 7));
-  EXPECT_TRUE(falls_to(*server, 0));
+  EXPECT_TRUE(comes_to(*server, 0));
   EXPECT_TRUE(ask_over_tls(server->port()).starts_with("HTTP/1.1 200 OK\r\n"));
 }
 

@@ -6,6 +6,8 @@
 #include <cstdio>
 
 #include "base/str_cat.h"
+#include "server/http_head.h"
+#include "server/http_reply.h"
 
 namespace fathom {
 
@@ -14,49 +16,6 @@ namespace {
 constexpr int64_t kReadBytes = 16 << 10;
 // How long a client may keep a connection open that has been closed on this side.
 constexpr auto kLinger = std::chrono::seconds(2);
-
-// The handler's end of an answer.
-template <typename Stream>
-class Reply final : public HttpReply {
- public:
-  Reply(std::shared_ptr<Session<Stream>> session, uint64_t number)
-      : session_(std::move(session)), number_(number) {}
-  ~Reply() override {
-    post([n = number_](auto& session) { session.let_go(n); });
-  }
-  void send(HttpResponse response) override {
-    post([n = number_, r = std::move(response)](auto& session) mutable {
-      session.head(n, std::move(r), /*streams=*/false);
-    });
-  }
-  void begin(HttpResponse head) override {
-    post([n = number_, r = std::move(head)](auto& session) mutable {
-      session.head(n, std::move(r), /*streams=*/true);
-    });
-  }
-  void write(std::string piece) override {
-    if (piece.empty()) return;  // an empty chunk would end the body
-    post([n = number_, p = std::move(piece)](auto& session) mutable {
-      session.piece(n, std::move(p), /*last=*/false);
-    });
-  }
-  void end() override {
-    post([n = number_](auto& session) { session.piece(n, {}, /*last=*/true); });
-  }
-  void on_close(std::function<void()> f) override {
-    post([n = number_, f = std::move(f)](auto& session) mutable {
-      session.when_closed(n, std::move(f));
-    });
-  }
-
- private:
-  template <typename F>
-  void post(F f) {
-    asio::post(session_->io(), [session = session_, f = std::move(f)]() mutable { f(*session); });
-  }
-  std::shared_ptr<Session<Stream>> session_;
-  uint64_t number_;
-};
 
 constexpr bool is_tls(const beast::tcp_stream*) { return false; }
 constexpr bool is_tls(const TlsStream*) { return true; }
@@ -89,7 +48,9 @@ void Session<Stream>::next_request() {
   }
   at_ = At::kIdle;
   ++number_;
-  begun_ = ended_ = chunked_ = false;
+  begun_ = ended_ = chunked_ = begun_quietly_ = false;
+  quiet_head_.reset();
+  quiet_timer_.cancel();
   on_close_ = nullptr;
   parser_.emplace();
   parser_->eager(true);
@@ -216,33 +177,18 @@ void Session<Stream>::refuse(int status, std::string_view message) {
 
 template <typename Stream>
 void Session<Stream>::head(uint64_t number, HttpResponse response, bool streams) {
-  if (number != number_ || at_ != At::kAnswering || begun_) return;
+  if (number != number_ || at_ != At::kAnswering) return;
+  if (begun_quietly_ && !streams && !ended_) {
+    piece(number, str_cat("event: error\ndata: ", response.body, "\n\n"), /*last=*/false);
+    piece(number, {}, /*last=*/true);
+  }
+  if (begun_) return;
   begun_ = true;
   chunked_ = streams && version_ == 11;
   if (streams && version_ != 11) keep_alive_ = false;  // the end of the connection ends the body
-  http::response_header<> head;
-  head.version(version_);
-  head.result(static_cast<unsigned>(response.status));
-  head.set(http::field::content_type, response.content_type);
-  for (const auto& [name, value] : response.headers) head.set(name, value);
-  if (chunked_) {
-    head.set(http::field::transfer_encoding, "chunked");
-  } else if (!streams) {
-    head.set(http::field::content_length, std::to_string(response.body.size()));
-  }
   if (server_->draining) keep_alive_ = false;
-  head.set(http::field::connection, keep_alive_ ? "keep-alive" : "close");
-  std::string text = str_cat("HTTP/1.", version_ == 11 ? "1" : "0", " ", response.status, " ",
-                             std::string_view(http::obsolete_reason(head.result()).data(),
-                                              http::obsolete_reason(head.result()).size()),
-                             "\r\n");
-  for (const auto& field : head) {
-    text += std::string_view(field.name_string().data(), field.name_string().size());
-    text += ": ";
-    text += std::string_view(field.value().data(), field.value().size());
-    text += "\r\n";
-  }
-  text += "\r\n";
+  std::string text = http_head(
+      response, {.http_1_0 = version_ != 11, .streams = streams, .keep_alive = keep_alive_});
   if (!streams && !is_head_) text += response.body;
   ended_ = !streams || is_head_;
   unsent_ += static_cast<int64_t>(text.size());
@@ -253,6 +199,7 @@ void Session<Stream>::head(uint64_t number, HttpResponse response, bool streams)
 template <typename Stream>
 void Session<Stream>::piece(uint64_t number, std::string text, bool last) {
   if (number != number_ || at_ != At::kAnswering || !begun_ || ended_) return;
+  spoke_ = true;
   if (last) {
     ended_ = true;
     if (chunked_) output_.push_back("0\r\n\r\n");
@@ -273,6 +220,33 @@ void Session<Stream>::piece(uint64_t number, std::string text, bool last) {
   } else {
     start_write();
   }
+}
+
+template <typename Stream>
+void Session<Stream>::expect_events(uint64_t number, HttpResponse head) {
+  if (number != number_ || at_ != At::kAnswering || ended_) return;
+  quiet_head_ = std::move(head);
+  spoke_ = false;
+  wait_while_quiet();
+}
+
+template <typename Stream>
+void Session<Stream>::wait_while_quiet() {
+  quiet_timer_.expires_after(server_->options.quiet_interval);
+  quiet_timer_.async_wait([weak = this->weak_from_this(), number = number_](error_code error) {
+    const auto self = weak.lock();
+    if (error || !self || number != self->number_ || self->at_ != At::kAnswering || self->ended_)
+      return;
+    if (!self->spoke_) {
+      if (!self->begun_) {
+        self->head(number, *self->quiet_head_, /*streams=*/true);
+        self->begun_quietly_ = true;
+      }
+      self->piece(number, ": keep-alive\n\n", /*last=*/false);
+    }
+    self->spoke_ = false;
+    self->wait_while_quiet();
+  });
 }
 
 // A reply that nobody holds any more and that has no end: the client must not take it for whole.

@@ -81,7 +81,8 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
       : server_(std::move(server)),
         stream_(std::move(stream)),
         client_(std::move(client)),
-        linger_(server_->io) {}
+        linger_(server_->io),
+        quiet_timer_(server_->io) {}
   ~Session() override { server_->remove(this); }
 
   void begin();
@@ -92,6 +93,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void head(uint64_t number, HttpResponse response, bool streams);
   void piece(uint64_t number, std::string text, bool last);
   void let_go(uint64_t number);
+  void expect_events(uint64_t number, HttpResponse head);
   void when_closed(uint64_t number, std::function<void()> f);
   asio::io_context& io() { return server_->io; }
 
@@ -114,6 +116,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void start_write();
   void on_written(error_code error, size_t n);
   void answered();
+  void wait_while_quiet();
   void gone();
   void shut();
   void on_shut(error_code error);
@@ -127,7 +130,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   std::optional<Parser> parser_;
 
   enum class At : uint8_t { kIdle, kReading, kAnswering, kClosed } at_ = At::kIdle;
-  bool reading_ = false;  // a read of the socket is under way
+  bool reading_ = false, writing_ = false;  // a read, a write of the socket is under way
   bool is_head_ = false;  // of the request at hand: only the head of the answer is sent
   bool keep_alive_ = false;
   bool chunked_ = false, begun_ = false, ended_ = false;
@@ -135,8 +138,11 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   uint64_t number_ = 0;  // of the request at hand: late replies of earlier ones do nothing
   std::deque<std::string> output_;
   int64_t unsent_ = 0;
-  bool writing_ = false;
   std::function<void()> on_close_;
+  // Of a stream that is expected: its head, and whether something was said since the timer began.
+  asio::steady_timer quiet_timer_;
+  std::optional<HttpResponse> quiet_head_;
+  bool spoke_ = false, begun_quietly_ = false;
 };
 
 extern template class Session<beast::tcp_stream>;

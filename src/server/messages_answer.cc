@@ -64,7 +64,7 @@ void MessagesAnswer::on_token(int64_t, const TokenEvent& token) {
   }
   if (options_.stream && !begun_) {
     begun_ = true;
-    begin_events(reply_, options_.head.headers);
+    reply_->begin(events_head(options_.head.headers));
     event(Json::Object{{"type", "message_start"}, {"message", message(Json::array(), {}, {})}});
   }
   std::vector<AnswerPart> parts;

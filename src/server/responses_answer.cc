@@ -56,7 +56,7 @@ void ResponsesAnswer::on_token(int64_t, const TokenEvent& token) {
   }
   if (options_.stream && !begun_) {
     begun_ = true;
-    begin_events(reply_, options_.head.headers);
+    reply_->begin(events_head(options_.head.headers));
     event("response.created", {{"response", response("in_progress")}});
     event("response.in_progress", {{"response", response("in_progress")}});
   }

@@ -84,6 +84,7 @@ void Routes::chat_completions(Call& call) {
     choices.push_back(request);
     choices.back().sampling.choice = i;
   }
+  if (asked.generation.stream) call.reply->expect_events(events_head(call.headers));
   submit(call, std::move(choices),
          std::make_shared<ChatAnswer>(*model_.model.tokenizer, std::move(options), call.reply));
 }
@@ -106,6 +107,7 @@ void Routes::messages(Call& call) {
   options.stream = asked.generation.stream;
   std::vector<GenerateRequest> choices;
   choices.push_back(std::move(request));
+  if (asked.generation.stream) call.reply->expect_events(events_head(call.headers));
   submit(call, std::move(choices),
          std::make_shared<MessagesAnswer>(std::move(options), call.reply));
 }
@@ -149,6 +151,7 @@ void Routes::completions(Call& call) {
     }
   }
   AnswerHead head = this->head(call, "cmpl-", asked.model);
+  if (asked.generation.stream) call.reply->expect_events(events_head(call.headers));
   submit(
       call, std::move(choices),
       std::make_shared<CompletionAnswer>(tokenizer, std::move(head), std::move(asked), call.reply));

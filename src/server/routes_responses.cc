@@ -78,6 +78,7 @@ void Routes::responses(Call& call) {
   const Json begun = answer->begin();
   std::vector<GenerateRequest> choices;
   choices.push_back(std::move(request));
+  if (generation.stream) call.reply->expect_events(events_head(call.headers));
   const TicketId ticket = submit(call, std::move(choices), std::move(answer), !asked.background);
   if (ticket == 0) {
     responses_->erase(owner, id);

@@ -13,6 +13,7 @@ struct RecordedReply final : public HttpReply {
   void begin(HttpResponse) override {}
   void write(std::string piece) override { body += piece; }
   void end() override { ended = true; }
+  void expect_events(HttpResponse) override {}
   void on_close(std::function<void()>) override {}
 
   // The names of a stream's events in order.
