@@ -1,5 +1,6 @@
-// Goal: the page is safe with any model output, usable by all, and fits its window. Method: hostile answers under the
-// page's own policy, axe-core in every state and both themes, and a phone's width.
+// Goal: the page is safe with any model output, usable by all, and fits its window. Method: hostile
+// answers under the page's own policy, axe-core in every state and both themes, and a phone's
+// width.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

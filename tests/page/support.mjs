@@ -1,4 +1,5 @@
-// What the page's tests stand on: a server, a browser, a page that is watched, and answers by a script.
+// What the page's tests stand on: a server, a browser, a page that is watched, and answers by a
+// script.
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -42,7 +43,10 @@ export function startBrowser() {
   return chromium.launch({ executablePath: '/usr/bin/chromium', args });
 }
 
-/** A fresh visitor. `faults` collects what must stay empty: errors of scripts and breaches of the policy. */
+/**
+ * A fresh visitor. `faults` collects what must stay empty: errors of scripts and breaches of the
+ * policy.
+ */
 export async function visit(browser, url, options = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
