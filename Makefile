@@ -24,7 +24,7 @@ chat: setup
 
 serve: setup
 	@$(MAKE) --no-print-directory build
-	@$(BUILD)/fathom serve
+	@$(BUILD)/fathom serve --open
 
 test: setup
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
@@ -52,7 +52,7 @@ help:
 	@echo "make            build fathom (build/release/fathom)"
 	@echo "make setup      install the packages that are missing"
 	@echo "make chat       setup, build, and talk to the embedded model"
-	@echo "make serve      setup, build, and serve the embedded model on http://127.0.0.1:8080/v1"
+	@echo "make serve      setup, build, and serve the embedded model and its chat page on http://127.0.0.1:8080"
 	@echo "make test       setup, build, and run all tests"
 	@echo "make test-arm64 build the kernels for 64-bit Arm and run their tests under qemu-user"
 	@echo "make install    install to PREFIX (/usr/local), with man page and shell completion"

@@ -13,9 +13,10 @@
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/version.h"
-#include "io/embedded_model.h"
+#include "io/embedded_files.h"
 #include "io/mapped_file.h"
 #include "kernels/dispatch.h"
+#include "server/chat_page.h"
 
 namespace fathom::cli {
 namespace {
@@ -124,6 +125,7 @@ int main(int argc, char** argv) {
   fathom::cli::install_signal_handlers();
   fathom::install_sigbus_message();
   fathom::register_embedded_model(fathom::default_model_files());
+  fathom::register_chat_page(fathom::chat_page_files());
   fathom::cli::set_verbosity(fathom::LogLevel::kWarning, false);
   // We do not throw; what libraries throw ends here at the latest.
   try {

@@ -1,4 +1,8 @@
 // `fathom serve`: the HTTP server (docs/serving.md).
+#include <fcntl.h>
+#include <spawn.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -32,6 +36,7 @@ struct ServeCommand {
   std::vector<std::string> api_keys, names, origins;
   std::string api_key_file, tls_certificate, tls_key;
   bool allow_public = false;
+  bool open_page = false;
   int64_t max_running = 32;
   int64_t max_queue = 256;
   std::optional<int64_t> kv_memory;
@@ -99,6 +104,20 @@ Result<ServerOptions> server_options(const ServeCommand& command) {
   return options;
 }
 
+// In the person's browser, as desktops do it.
+void show_page(const std::string& url) {
+  const char* const command[] = {"xdg-open", url.c_str(), nullptr};
+  posix_spawn_file_actions_t quiet;
+  posix_spawn_file_actions_init(&quiet);
+  for (const int fd : {0, 1, 2})
+    posix_spawn_file_actions_addopen(&quiet, fd, "/dev/null", O_RDWR, 0);
+  pid_t pid = 0;
+  const int failed =
+      posix_spawnp(&pid, command[0], &quiet, nullptr, const_cast<char* const*>(command), environ);
+  posix_spawn_file_actions_destroy(&quiet);
+  if (failed != 0) print_note(str_cat("there is no xdg-open to show the page; it is at ", url));
+}
+
 // Until a signal, and then until what runs has ended.
 Status wait_for_end(Server& server) {
   const InterruptScope scope(/*also_term=*/true);
@@ -121,11 +140,13 @@ Status run_serve(const ServeCommand& command) {
   FATHOM_TRY(const auto server, Server::start(*model, options));
   const bool v6 = options.http.host.find(':') != std::string::npos;
   const std::string host = v6 ? "[" + options.http.host + "]" : options.http.host;
-  print_note(str_cat("serving ", options.names.front(), " on ",
-                     options.http.tls_certificate.empty() ? "http://" : "https://", host, ":",
-                     server->port(), "/v1, up to ", command.max_running,
-                     " answers at once, room for ", model->kv->n_blocks() * kKvBlockRows,
-                     " tokens; Ctrl-C ends it"));
+  const std::string url = str_cat(options.http.tls_certificate.empty() ? "http://" : "https://",
+                                  host, ":", server->port());
+  print_note(str_cat("serving ", options.names.front(), " on ", url, "/v1, up to ",
+                     command.max_running, " answers at once, room for ",
+                     model->kv->n_blocks() * kKvBlockRows, " tokens; the chat page is at ", url,
+                     "; Ctrl-C ends it"));
+  if (command.open_page) show_page(url);
   const Status status = wait_for_end(*server);
   note_streaming(*model);
   return status;
@@ -142,6 +163,8 @@ void add_serve(CLI::App& app, Invocation& invocation) {
   app.add_option("--port", command->port, "the port to listen on; 0: any that is free")
       ->transform(whole_number(0, 65535))
       ->capture_default_str()
+      ->group("Connections");
+  app.add_flag("--open", command->open_page, "show the chat page in the browser")
       ->group("Connections");
   app.add_option("--tls-cert", command->tls_certificate, "a certificate chain in PEM, for https")
       ->default_str("none")

@@ -55,6 +55,7 @@ Engine::Engine(Transformer& model, KvPool& pool, const Tokenizer* tokenizer,
       options_(options),
       sampler_(model.config().vocab_size),
       cache_(pool),
+      routing_(model.config().num_experts_per_tok),
       logits_(kAnswerRows * options.max_running * model.config().vocab_size) {
   const WorkspaceLimits& limits = model.limits();
   const int64_t answer_rows = kAnswerRows * options.max_running;
@@ -199,7 +200,10 @@ void Engine::step() {
   if (running_.empty()) return;
   plan();
   const auto begin = Clock::now();
-  const float* hidden = model_.forward({.sequences = sequences_});
+  const bool records = std::any_of(owners_.begin(), owners_.end(),
+                                   [](const Running* r) { return r->request.routed_experts; });
+  routing_.clear();
+  const float* hidden = model_.forward({.sequences = sequences_}, records ? &routing_ : nullptr);
   const auto passed = Clock::now();
   ++counters_.steps;
   if (hidden == nullptr) {

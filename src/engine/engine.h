@@ -19,6 +19,7 @@
 #include "engine/kv_cache.h"
 #include "engine/prefix_cache.h"
 #include "engine/request.h"
+#include "engine/routing_recorder.h"
 #include "engine/schedule.h"
 #include "engine/speculation.h"
 #include "engine/token_trie.h"
@@ -113,7 +114,7 @@ class Engine {
   void accept_rows(const float* hidden);
   void score_prompt(Running& running, const float* hidden, int64_t first_row);
   void accept_answer(Running& running, int64_t row);
-  bool accept_token(Running& running, std::span<const float> logits);
+  bool accept_token(Running& running, int64_t logit_row);
   void keep_rows(Running& running);
   void end(Running& running, TokenEvent& event, FinishReason reason);
   bool make_drafts(const float* hidden);
@@ -125,6 +126,7 @@ class Engine {
   Sampler sampler_;
   std::unique_ptr<TokenTrie> trie_;  // made for the first request with a grammar
   PrefixCache cache_;
+  RoutingRecorder routing_;
   SpeculationMeter meter_;
   Counters counters_;
   RequestId next_id_ = 1;

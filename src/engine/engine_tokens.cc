@@ -69,17 +69,13 @@ void Engine::keep_rows(Running& running) {
 
 // Draws the token after the last, and where it is the draft, the one after that too.
 void Engine::accept_answer(Running& running, int64_t row) {
-  const int64_t vocab_size = model_.config().vocab_size;
-  const auto logits = [&](int64_t i) {
-    return std::span<const float>(logits_.data() + i * vocab_size, static_cast<size_t>(vocab_size));
-  };
   const bool was_writing = running.is_writing();
   const bool drafted = was_writing && running.n_rows == 2;
   if (was_writing) {
     ++running.n_cached;
     keep_rows(running);
   }
-  const bool goes_on = accept_token(running, logits(row));
+  const bool goes_on = accept_token(running, row);
   if (!drafted) return;
   ++running.usage.drafted_tokens;
   ++counters_.drafted_tokens;
@@ -89,12 +85,15 @@ void Engine::accept_answer(Running& running, int64_t row) {
   ++running.usage.accepted_tokens;
   ++counters_.accepted_tokens;
   ++running.n_cached;
-  accept_token(running, logits(row + 1));
+  accept_token(running, row + 1);
 }
 
 // False where the answer ends.
-bool Engine::accept_token(Running& running, std::span<const float> logits) {
+bool Engine::accept_token(Running& running, int64_t logit_row) {
   const GenerateRequest& request = running.request;
+  const int64_t vocab_size = model_.config().vocab_size;
+  const std::span<const float> logits(logits_.data() + logit_row * vocab_size,
+                                      static_cast<size_t>(vocab_size));
   // Where a grammar holds, it says when the answer may end.
   const bool may_stop = running.constraint || running.n_generated() >= request.min_tokens;
   TokenEvent event;
@@ -109,6 +108,8 @@ bool Engine::accept_token(Running& running, std::span<const float> logits) {
     event.logprob = token_logprob(model_.compute().isa, logits, event.token);
     top_logprobs(model_.compute().isa, logits, request.logprobs, event.top_logprobs);
   }
+  if (request.routed_experts)
+    event.routed_experts = routing_.of_row(logit_rows_[static_cast<size_t>(logit_row)]);
   event.prompt_logprobs = std::move(running.prompt_logprobs);
   running.prompt_logprobs.clear();
   running.ids.push_back(event.token);

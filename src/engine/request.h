@@ -29,6 +29,7 @@ struct GenerateRequest {
   bool skip_special_tokens = true;  // in the text
   int64_t logprobs = -1;            // -1: none; 0: of the drawn token; n: also the n best
   int64_t prompt_logprobs = -1;  // likewise of the prompt's tokens; nothing is taken from the cache
+  bool routed_experts = false;   // tell which experts each token of the answer used
   // The answer's text belongs to it; the answer ends where it is complete. Needs a tokenizer.
   std::shared_ptr<const Grammar> grammar = {};
   bool grammar_after_reasoning = false;  // it holds from behind </think> on
@@ -64,6 +65,9 @@ struct TokenEvent {
   std::vector<TokenLogprob> top_logprobs;
   // With prompt_logprobs >= 0, in the first event: of the prompt's tokens but the first.
   std::vector<PromptLogprob> prompt_logprobs;
+  // With routed_experts: those of the row that this token was drawn from, [layers with experts,
+  // num_experts_per_tok], by falling affinity.
+  std::vector<int32_t> routed_experts;
   std::string text;  // whole characters that are certain now; may be empty
   FinishReason finish = FinishReason::kNone;
   std::string stop;  // with kStop: the stop string that ended it; empty if a token did

@@ -18,6 +18,7 @@
 //   activation_scheme dynamic, no scale_fmt of the quantisation.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -94,6 +95,9 @@ struct ModelConfig {
   int64_t qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
   bool has_q_lora() const { return q_lora_rank > 0; }
   // Layers from num_hidden_layers on are MTP modules.
+  int64_t n_moe_layers() const {
+    return std::max<int64_t>(0, num_hidden_layers - first_k_dense_replace);
+  }
   bool is_moe_layer(int64_t layer_idx) const { return layer_idx >= first_k_dense_replace; }
   bool is_mtp_layer(int64_t layer_idx) const { return layer_idx >= num_hidden_layers; }
   int64_t n_layers_stored() const { return num_hidden_layers + num_nextn_predict_layers; }

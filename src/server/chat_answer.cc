@@ -6,6 +6,21 @@
 
 namespace fathom {
 
+namespace {
+
+// A list of experts for each layer.
+Json experts_json(const std::vector<int32_t>& experts, int64_t n_layers) {
+  Json out = Json::array();
+  const int64_t top_k = std::ssize(experts) / n_layers;
+  for (size_t i = 0; i < experts.size(); ++i) {
+    if (static_cast<int64_t>(i) % top_k == 0) out.push_back(Json::array());
+    out.as_array().back().push_back(int64_t{experts[i]});
+  }
+  return out;
+}
+
+}  // namespace
+
 ChatAnswer::ChatAnswer(const Tokenizer& tokenizer, ChatAnswerOptions options,
                        std::shared_ptr<HttpReply> reply)
     : tokenizer_(tokenizer), options_(std::move(options)), reply_(std::move(reply)) {
@@ -32,6 +47,8 @@ void ChatAnswer::on_token(int64_t index, const TokenEvent& event) {
     ++choice.usage.n_tokens;
     if (choice.parser.in_reasoning()) ++choice.usage.n_reasoning;
     if (options_.logprobs) choice.logprobs.push_back(logprob_json(tokenizer_, event));
+    if (options_.n_expert_layers > 0)
+      choice.experts.push_back(experts_json(event.routed_experts, options_.n_expert_layers));
   }
   choice.finish = event.finish;
   if (event.finish == FinishReason::kCancelled) {
@@ -102,10 +119,13 @@ void ChatAnswer::send_chunk(int64_t index, Choice& choice, Json delta, Json fini
   if (options_.logprobs && !choice.logprobs.as_array().empty()) {
     logprobs = Json::Object{{"content", std::exchange(choice.logprobs, Json::array())}};
   }
-  chunk.set("choices", Json::Array{Json::Object{{"index", index},
-                                                {"delta", std::move(delta)},
-                                                {"logprobs", std::move(logprobs)},
-                                                {"finish_reason", std::move(finish_reason)}}});
+  Json one = Json::Object{{"index", index},
+                          {"delta", std::move(delta)},
+                          {"logprobs", std::move(logprobs)},
+                          {"finish_reason", std::move(finish_reason)}};
+  if (!choice.experts.as_array().empty())
+    one.set("routed_experts", std::exchange(choice.experts, Json::array()));
+  chunk.set("choices", Json::Array{std::move(one)});
   if (options_.include_usage || options_.continuous_usage)
     chunk.set("usage", options_.continuous_usage ? usage().json() : Json());
   stream_->event(chunk);
@@ -116,8 +136,10 @@ void ChatAnswer::stream_event(int64_t index, Choice& choice, const std::vector<A
   if (!choice.begun) {
     choice.begun = true;
     Json logprobs = std::exchange(choice.logprobs, Json::array());
+    Json experts = std::exchange(choice.experts, Json::array());
     send_chunk(index, choice, Json::Object{{"role", "assistant"}, {"content", ""}}, {});
     choice.logprobs = std::move(logprobs);
+    choice.experts = std::move(experts);
   }
   for (const AnswerPart& part : parts) send_chunk(index, choice, delta(choice, part), {});
   if (choice.finish != FinishReason::kNone)
@@ -177,6 +199,8 @@ void ChatAnswer::finish() {
                                    {"message", message(choice)},
                                    {"logprobs", std::move(logprobs)},
                                    {"finish_reason", finish_name(choice)}});
+    if (options_.n_expert_layers > 0)
+      choices.as_array().back().set("routed_experts", std::move(choice.experts));
   }
   Json body = options_.head.json("chat.completion");
   body.set("choices", std::move(choices));

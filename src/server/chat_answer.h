@@ -24,6 +24,7 @@ struct ChatAnswerOptions {
   bool include_usage = false;
   bool continuous_usage = false;
   bool logprobs = false;
+  int64_t n_expert_layers = 0;  // with routed_experts: of how many layers a token has them
 };
 
 class ChatAnswer final : public TokenListener {
@@ -42,6 +43,7 @@ class ChatAnswer final : public TokenListener {
     std::string content, reasoning;
     std::vector<Call> calls;
     Json logprobs = Json::array();  // of a stream: those not sent yet
+    Json experts = Json::array();   // likewise
     ChoiceUsage usage;
     FinishReason finish = FinishReason::kNone;
     bool begun = false;

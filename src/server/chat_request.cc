@@ -160,6 +160,8 @@ class ToolChoiceReader {
 
 void read_logprobs(ApiFields& fields, ChatRequest& out) {
   fields.boolean("logprobs", out.logprobs);
+  // As SGLang has it.
+  fields.boolean("return_routed_experts", out.generation.request.routed_experts);
   int64_t top = 0;
   fields.integer("top_logprobs", top, 0, kTopLogprobsMax);
   if (fields.has("top_logprobs") && !out.logprobs)

@@ -59,6 +59,7 @@ const std::vector<Routes::Route>& Routes::routes() {
       {"POST", "/render", &Routes::render, true},
       {"GET", "/metrics", &Routes::metrics, true},
       {"GET", "/version", &Routes::version, true},
+      {"GET", "/", &Routes::page, false},
       {"GET", "/health", &Routes::health, false},
       {"GET", "/ping", &Routes::health, false},
       {"GET", "/ready", &Routes::ready, false},
@@ -90,7 +91,7 @@ void Routes::dispatch(Call& call) {
       call.request.method == "HEAD" ? "GET" : std::string_view(call.request.method);
   std::string allowed;
   for (const Route& route : routes()) {
-    const bool is_prefix = route.path.ends_with('/');
+    const bool is_prefix = route.path.ends_with('/') && route.path != "/";
     if (is_prefix ? !path.starts_with(route.path) : path != route.path) continue;
     if (route.method != method) {
       if (allowed.find(route.method) == std::string::npos)

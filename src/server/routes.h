@@ -89,6 +89,7 @@ class Routes {
   void detokenize(Call& call);
   void tokenizer_info(Call& call);
   void render(Call& call);
+  void page(Call& call);
   void health(Call& call);
   void ready(Call& call);
   void version(Call& call);

@@ -79,6 +79,7 @@ void Routes::chat_completions(Call& call) {
   options.include_usage = asked.generation.include_usage;
   options.continuous_usage = asked.generation.continuous_usage;
   options.logprobs = asked.logprobs;
+  if (request.routed_experts) options.n_expert_layers = config.n_moe_layers();
   std::vector<GenerateRequest> choices;
   for (int64_t i = 0; i < asked.generation.n; ++i) {
     choices.push_back(request);

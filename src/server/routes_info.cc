@@ -1,4 +1,5 @@
 // The endpoints that say something of the server and its model.
+#include "server/chat_page.h"
 #include "server/chat_request.h"
 #include "server/routes.h"
 
@@ -7,14 +8,29 @@ namespace fathom {
 namespace {
 
 Json model_json(const ServedModel& model, const std::string& name) {
-  return Json::Object{{"id", name},
-                      {"object", "model"},
-                      {"created", model.created},
-                      {"owned_by", "fathom"},
-                      {"max_model_len", model.model.context}};
+  Json out = Json::Object{{"id", name},
+                          {"object", "model"},
+                          {"created", model.created},
+                          {"owned_by", "fathom"},
+                          {"max_model_len", model.model.context}};
+  const ModelConfig& config = model.model.config;
+  if (config.n_moe_layers() > 0)
+    out.set("routed_experts", Json::Object{{"n_layers", config.n_moe_layers()},
+                                           {"n_routed_experts", config.n_routed_experts},
+                                           {"num_experts_per_tok", config.num_experts_per_tok}});
+  return out;
 }
 
 }  // namespace
+
+void Routes::page(Call& call) {
+  if (chat_page().empty())
+    return refuse(call, {.status = 404,
+                         .message = "this program was built without the chat page",
+                         .param = "",
+                         .code = "no_page"});
+  send(call, chat_page_response(chat_page()));
+}
 
 void Routes::models(Call& call) {
   Json data = Json::array();

@@ -1,5 +1,5 @@
 // Goal: the model inside the program is the one in models/default, byte for byte, and loads.
-#include "io/embedded_model.h"
+#include "io/embedded_files.h"
 
 #include <gtest/gtest.h>
 

@@ -117,6 +117,39 @@ TEST_F(Serve, StopStringsAndLogprobs) {
             text_at(logprobs, {"0", "top_logprobs", "0", "token"}));
 }
 
+TEST_F(Serve, ThePageIsOneFileWithItsPolicy) {
+  const HttpAnswer page = server_->ask("GET", "/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+  EXPECT_EQ(page.header("content-security-policy"), "frame-ancestors 'none'");
+  EXPECT_NE(page.body.find("script-src 'sha256-"), std::string::npos);
+  EXPECT_EQ(page.body.find("src=\"http"), std::string::npos);
+  EXPECT_EQ(server_->ask("POST", "/", "{}").status, 405);
+}
+
+TEST_F(Serve, ExpertsOfEachTokenAreTold) {
+  const Json model = at(server_->ask("GET", "/v1/models").json(), {"data", "0", "routed_experts"});
+  const Json whole = server_->chat(story(R"(, "return_routed_experts": true)")).json();
+  const Json::Array& tokens = at(whole, {"choices", "0", "routed_experts"}).as_array();
+  EXPECT_EQ(tokens.size(), 24u);
+  for (const Json& layers : tokens) {
+    EXPECT_EQ(std::ssize(layers.as_array()), at(model, {"n_layers"}).as_int());
+    for (const Json& experts : layers.as_array()) {
+      EXPECT_EQ(std::ssize(experts.as_array()), at(model, {"num_experts_per_tok"}).as_int());
+      for (const Json& id : experts.as_array())
+        EXPECT_LT(id.as_int(), at(model, {"n_routed_experts"}).as_int());
+    }
+  }
+  const HttpAnswer stream =
+      server_->chat(story(R"(, "return_routed_experts": true, "stream": true)"));
+  Json joined = Json::array();
+  for (const Json& chunk : stream.events())
+    for (const Json& token : at(chunk, {"choices", "0", "routed_experts"}).as_array())
+      joined.push_back(token);
+  EXPECT_EQ(joined.dump(), Json(tokens).dump());
+  EXPECT_TRUE(at(server_->chat(story()).json(), {"choices", "0", "routed_experts"}).is_null());
+}
+
 TEST_F(Serve, SharedBeginningsCostOnce) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += "the fox went home and ";
