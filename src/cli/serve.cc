@@ -40,6 +40,7 @@ struct ServeCommand {
   int64_t max_running = 32;
   int64_t max_queue = 256;
   std::optional<int64_t> kv_memory;
+  std::string prefix_file;
 };
 
 // One a line; blanks around it, empty lines and lines with # at their beginning do not count.
@@ -98,6 +99,7 @@ Result<ServerOptions> server_options(const ServeCommand& command) {
                        " can be reached by others, and there is no key: give --api-key, or "
                        "--allow-public if everyone may ask");
   options.engine.max_queue = command.max_queue;
+  options.engine.prefix_file = command.prefix_file;
   options.names = command.names;
   if (options.names.empty()) options.names.push_back(name_of(command.common.model));
   options.version = kVersion;
@@ -146,6 +148,8 @@ Status run_serve(const ServeCommand& command) {
                      command.max_running, " answers at once, room for ",
                      model->kv->n_blocks() * kKvBlockRows, " tokens; the chat page is at ", url,
                      "; Ctrl-C ends it"));
+  if (server->n_restored_tokens() > 0)
+    print_note(str_cat(server->n_restored_tokens(), " tokens of earlier prompts are read already"));
   if (command.open_page) show_page(url);
   const Status status = wait_for_end(*server);
   note_streaming(*model);
@@ -199,6 +203,10 @@ void add_serve(CLI::App& app, Invocation& invocation) {
       ->group("Running");
   add_size_option(app, "--kv-memory", command->kv_memory, "memory of the caches of all requests")
       ->default_str("four full contexts")
+      ->group("Running");
+  app.add_option("--prefix-cache", command->prefix_file,
+                 "keep what has been read of prompts in this file, for the next start")
+      ->default_str("none")
       ->group("Running");
   set_example(app, "fathom serve --model DeepSeek-V2-Lite --port 8000 --api-key secret");
   invocation.run = [command] { return run_serve(*command); };

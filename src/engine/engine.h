@@ -85,6 +85,7 @@ class Engine {
   const Counters& counters() const { return counters_; }
   int64_t n_queued() const { return static_cast<int64_t>(queue_.size()); }
   int64_t n_running() const { return static_cast<int64_t>(running_.size()); }
+  PrefixCache& prefix_cache() { return cache_; }
   const PrefixCache& prefix_cache() const { return cache_; }
   const SpeculationMeter& speculation() const { return meter_; }
 

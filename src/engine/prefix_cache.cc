@@ -61,23 +61,55 @@ void PrefixCache::keep(const std::string& partition, std::span<const int32_t> to
   Node* node = place.node == nullptr ? &root(partition) : static_cast<Node*>(place.node);
   for (; place.n_blocks < n; ++place.n_blocks) {
     const Tokens key = block_of(tokens, place.n_blocks);
-    if (node->block >= 0 && node->children.empty()) leaves_.erase({node->last_use, node});
-    std::unique_ptr<Node>& child = node->children[key];
-    if (child == nullptr) {
-      child = std::make_unique<Node>();
-      child->parent = node;
-      child->tokens = key;
-      child->block = kv.block(place.n_blocks);
-      child->has_module_rows = has_module_rows;
-      pool_.hold(child->block);
-      ++n_blocks_;
-    } else if (child->block != kv.block(place.n_blocks)) {
-      kv.replace(place.n_blocks, child->block);
-    }
-    node = child.get();
-    touch(*node);
+    node = &child_of(*node, key, kv.block(place.n_blocks), has_module_rows);
+    if (node->block != kv.block(place.n_blocks)) kv.replace(place.n_blocks, node->block);
   }
   place.node = node;
+}
+
+// The one that is known, or a new one that holds block.
+PrefixCache::Node& PrefixCache::child_of(Node& node, const Tokens& key, int64_t block,
+                                         bool has_module_rows) {
+  if (node.block >= 0 && node.children.empty()) leaves_.erase({node.last_use, &node});
+  std::unique_ptr<Node>& child = node.children[key];
+  if (child == nullptr) {
+    child = std::make_unique<Node>();
+    child->parent = &node;
+    child->tokens = key;
+    child->block = block;
+    child->has_module_rows = has_module_rows;
+    pool_.hold(block);
+    ++n_blocks_;
+  }
+  touch(*child);
+  return *child;
+}
+
+std::vector<PrefixCache::Entry> PrefixCache::entries() const {
+  std::vector<Entry> out;
+  std::vector<std::pair<const Node*, int64_t>> rest;  // and the number of the one before it
+  for (const auto& [partition, root] : roots_) {
+    rest.emplace_back(&root, -1);
+    while (!rest.empty()) {
+      const auto [node, parent] = rest.back();
+      rest.pop_back();
+      int64_t number = -1;
+      if (node->block >= 0) {
+        number = std::ssize(out);
+        out.push_back({&partition, parent, node->tokens, node->block, node->has_module_rows});
+      }
+      for (const auto& [tokens, child] : node->children) rest.emplace_back(child.get(), number);
+    }
+  }
+  return out;
+}
+
+PrefixCache::Place PrefixCache::restore(const std::string& partition, const Place& parent,
+                                        std::span<const int32_t> tokens, int64_t block,
+                                        bool has_module_rows) {
+  Node& before = parent.node == nullptr ? root(partition) : *static_cast<Node*>(parent.node);
+  Node& node = child_of(before, block_of(tokens, 0), block, has_module_rows);
+  return {.node = &node, .n_blocks = parent.n_blocks + 1};
 }
 
 // Where its parent is a leaf now, it is the next that may go.

@@ -52,6 +52,20 @@ class PrefixCache {
   void keep(const std::string& partition, std::span<const int32_t> tokens, int64_t n_positions,
             bool has_module_rows, KvSequence& kv, Place& place);
 
+  // For engine/prefix_file.h: all blocks, each after the one before it in its sequence.
+  struct Entry {
+    const std::string* partition;
+    int64_t parent;  // its number in the list; -1: a beginning
+    std::span<const int32_t> tokens;
+    int64_t block;
+    bool has_module_rows;
+  };
+  std::vector<Entry> entries() const;
+  // One of them again, behind parent (of no node: at the beginning). The cache holds the block,
+  // unless it has one of these tokens there already.
+  Place restore(const std::string& partition, const Place& parent, std::span<const int32_t> tokens,
+                int64_t block, bool has_module_rows);
+
   // Gives back blocks that only the cache holds until n_blocks are free. False, and nothing given
   // back, if there are too few.
   bool make_room(int64_t n_blocks);
@@ -79,6 +93,7 @@ class PrefixCache {
   Node& root(const std::string& partition);
   int64_t n_unused() const;
   void touch(Node& node);
+  Node& child_of(Node& node, const Tokens& key, int64_t block, bool has_module_rows);
   void remove(Node& leaf);
 
   KvPool& pool_;

@@ -1,6 +1,9 @@
 #include "server/access.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
+#include <array>
 
 namespace fathom {
 
@@ -97,9 +100,17 @@ HttpHeaders Access::cors_headers(const HttpRequest& request) const {
 std::string Access::partition(const HttpRequest& request) const {
   if (options_.api_keys.empty()) return {};
   const std::string_view key = given_key(request);
-  for (size_t i = 0; i < options_.api_keys.size(); ++i)
-    if (same_key(key, options_.api_keys[i])) return "key " + std::to_string(i) + " ";
-  return {};
+  // A digest, since what is kept may outlive the server, and the order of its keys.
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int n = 0;
+  EVP_Digest(key.data(), key.size(), digest.data(), &n, EVP_sha256(), nullptr);
+  std::string out = "key ";
+  for (unsigned int i = 0; i < n; ++i) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    out += kDigits[digest[i] >> 4];
+    out += kDigits[digest[i] & 15];
+  }
+  return out + " ";
 }
 
 }  // namespace fathom

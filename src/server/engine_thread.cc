@@ -1,7 +1,10 @@
 #include "server/engine_thread.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
+
+#include "base/log.h"
 
 namespace fathom {
 
@@ -45,7 +48,30 @@ void EngineThread::Choice::on_token(const TokenEvent& event) {
 EngineThread::EngineThread(LoadedModel& model, const EngineThreadOptions& options)
     : model_(model), options_(options), engine_(model.make_engine()) {
   publish();
+}
+
+PrefixOrigin EngineThread::prefix_origin() const {
+  return {.fingerprint = options_.origin_of_rows, .vocab_size = model_.config.vocab_size};
+}
+
+Result<int64_t> EngineThread::begin() {
+  int64_t n_blocks = 0;
+  if (!options_.prefix_file.empty() && std::filesystem::exists(options_.prefix_file)) {
+    FATHOM_TRY(n_blocks, load_prefixes(options_.prefix_file, prefix_origin(),
+                                       engine_->prefix_cache(), *model_.kv));
+  }
+  publish();
   thread_ = std::thread([this] { run(); });
+  return n_blocks * kKvBlockRows;
+}
+
+// The work is done: a failure is said, and loses nothing but time.
+void EngineThread::keep_prefixes() {
+  if (options_.prefix_file.empty()) return;
+  const Status status =
+      save_prefixes(options_.prefix_file, prefix_origin(), engine_->prefix_cache(), *model_.kv);
+  if (!status.ok())
+    log_message(LogLevel::kWarning, "prefixes are not kept: " + status.error().message);
 }
 
 EngineThread::~EngineThread() { stop(); }
@@ -139,6 +165,7 @@ void EngineThread::run() {
       if (!choice->ended) engine_->cancel(choice->request);
   }
   tickets_.clear();
+  keep_prefixes();
 }
 
 void EngineThread::take_commands() {

@@ -10,11 +10,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/loaded_model.h"
+#include "engine/prefix_file.h"
 
 namespace fathom {
 
@@ -30,6 +32,9 @@ using TicketId = int64_t;
 
 struct EngineThreadOptions {
   int64_t max_queue = 256;  // choices that wait for a place
+  // Where cached prefixes lie between one server and the next (engine/prefix_file.h); empty:
+  // nowhere. origin_of_rows: the model and what else their bytes depend on.
+  std::string prefix_file, origin_of_rows;
 };
 
 class EngineThread {
@@ -37,6 +42,10 @@ class EngineThread {
   // The model is the thread's alone from now on, but for its constant parts.
   EngineThread(LoadedModel& model, const EngineThreadOptions& options);
   ~EngineThread();
+
+  // Reads the prefixes, if there are some, and begins to work; returns their number of tokens.
+  // Errors: a file of another model, or a damaged one.
+  Result<int64_t> begin();
 
   enum class Refusal : uint8_t {
     kNone,
@@ -78,6 +87,8 @@ class EngineThread {
   void start(std::unique_ptr<Ticket> ticket);
   void end(TicketId ticket);
   void publish();
+  void keep_prefixes();
+  PrefixOrigin prefix_origin() const;
 
   LoadedModel& model_;
   const EngineThreadOptions options_;

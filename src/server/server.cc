@@ -37,6 +37,13 @@ std::string fingerprint(const LoadedModel& model, const std::string& version) {
   return str_cat("fathom-", version, "-", digest, "-", isa_name(model.transformer->compute().isa));
 }
 
+// What the bytes of cached rows depend on: the weights, and how they are computed.
+std::string origin_of_rows(const LoadedModel& model, const std::string& fingerprint) {
+  return str_cat(fingerprint, ", cache ", static_cast<int>(model.kv_dtype), ", activations ",
+                 static_cast<int>(model.activations), ", attention ",
+                 static_cast<int>(model.attention));
+}
+
 std::string http_error_body(int status, std::string_view message) {
   return error_body(
       {.status = status, .message = std::string(message), .param = "", .code = "bad_request"});
@@ -55,7 +62,10 @@ Server::Server(LoadedModel& model, const ServerOptions& options)
 Result<std::unique_ptr<Server>> Server::start(LoadedModel& model, const ServerOptions& options) {
   std::unique_ptr<Server> server(new Server(model, options));
   FATHOM_RETURN_IF_ERROR(server->prompts_.load());
-  server->engine_ = std::make_unique<EngineThread>(model, options.engine);
+  EngineThreadOptions engine = options.engine;
+  engine.origin_of_rows = origin_of_rows(model, server->served_.fingerprint);
+  server->engine_ = std::make_unique<EngineThread>(model, engine);
+  FATHOM_TRY(server->n_restored_tokens_, server->engine_->begin());
   server->routes_ =
       std::make_unique<Routes>(server->served_, *server->engine_,
                                RoutesOptions{.access = options.access, .version = options.version});

@@ -27,6 +27,8 @@ class Server {
   ~Server();
 
   int port() const { return http_->port(); }
+  // Of prompts, read from the file of prefixes.
+  int64_t n_restored_tokens() const { return n_restored_tokens_; }
   // No more requests; calls done, on another thread, when those that run have ended. Their answers
   // may still be on their way.
   void drain(std::function<void()> done);
@@ -39,6 +41,7 @@ class Server {
   PromptBuilder prompts_;
   ServedModel served_;
   std::unique_ptr<EngineThread> engine_;
+  int64_t n_restored_tokens_ = 0;
   std::unique_ptr<Routes> routes_;
   std::unique_ptr<HttpServer> http_;
 };

@@ -1,6 +1,7 @@
 // Goal: load, neighbours, logs and time bring nobody down and show nobody what is another's.
 // Method: the faults by their numbers (docs/serving.md), with servers of their own.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -111,6 +112,32 @@ TEST(ServeTenants, F53NobodySeesWhatIsAnothers) {
                      R"({"input": "a", "previous_response_id": ")" + id + "\"}", two)
                 .status,
             400);
+}
+
+TEST(ServeLife, PrefixesAreThereAfterARestart) {
+  const TempDir folder;
+  const std::string file = folder.file("prefixes");
+  const std::string body =
+      R"({"temperature": 0, "max_tokens": 8, "messages": [{"role": "user", "content": ")" +
+      std::string(300, 'a') + R"("}]})";
+  const auto ask = [&](RunningServer& server) {
+    const Json json = server.chat(body).json();
+    return std::make_pair(text_at(json, {"choices", "0", "message", "content"}),
+                          at(json, {"usage", "prompt_tokens_details", "cached_tokens"}).as_int());
+  };
+  RunningServer first({"--prefix-cache", file});
+  const auto [text, cold] = ask(first);
+  EXPECT_EQ(cold, 0);
+  first.send(SIGTERM);
+  EXPECT_EQ(first.wait(), 0);
+  RunningServer second({"--prefix-cache", file});
+  const auto [again, warm] = ask(second);
+  EXPECT_EQ(again, text);
+  EXPECT_GT(warm, 0);
+  const RunResult other =
+      run_fathom({"serve", "--port", "0", "--kv-dtype", "fp8", "--prefix-cache", file});
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_NE(other.err.find("other settings"), std::string::npos) << other.err;
 }
 
 TEST(ServeLogs, F54NothingOfRequestsNothingForged) {
