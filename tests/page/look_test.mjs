@@ -109,7 +109,7 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByText('context 512').first().waitFor();
     await assertAccessible(page, 'empty');
     await page.getByRole('button', { name: 'Settings' }).click();
-    await page.getByRole('checkbox').check();
+    await page.getByLabel(/probabilities/).check();
     await assertAccessible(page, 'settings');
     await page.getByLabel('Longest answer').fill('20');
     await page.keyboard.press('Escape');

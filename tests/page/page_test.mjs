@@ -149,7 +149,7 @@ inPage('settings reach the request, empty ones do not', async (page) => {
 
 inPage('probabilities are shown on hover and by keys', async (page) => {
   await inSettings(page, async (dialog) => {
-    await dialog.getByRole('checkbox').check();
+    await dialog.getByLabel(/probabilities/).check();
     await dialog.getByLabel('Longest answer').fill('20');
   });
   await talk(page, 'Tell me a story.');

@@ -105,8 +105,8 @@ export async function talk(page, text, count = 1) {
 const event = (json) => `data: ${JSON.stringify(json)}\n\n`;
 export const DONE = 'data: [DONE]\n\n';
 
-export function piece(delta, finish_reason = null, logprobs = null) {
-  return event({ choices: [{ index: 0, delta, finish_reason, logprobs }] });
+export function piece(delta, finish_reason = null, logprobs = null, routed_experts = undefined) {
+  return event({ choices: [{ index: 0, delta, finish_reason, logprobs, routed_experts }] });
 }
 
 export const usage = (prompt_tokens, completion_tokens) =>

@@ -1,5 +1,6 @@
 // The server's API as this page uses it: the list of models, and one streamed answer.
 import { isRecord } from '../model/reader';
+import { isShape, type ExpertShape } from '../model/routing';
 import type { Sampling, ScoredToken, Usage } from '../model/types';
 import { ApiFailure, failureOf, streamFailure } from './failure';
 import { readEvents } from './sse';
@@ -10,6 +11,8 @@ export interface Model {
   id: string;
   /** Tokens of prompt and answer together; null where the server does not say. */
   contextLength: number | null;
+  /** null where it has no experts, or the server cannot name them. */
+  experts: ExpertShape | null;
 }
 
 export interface ChatMessage {
@@ -24,6 +27,7 @@ export interface ChatRequest {
   messages: ChatMessage[];
   sampling: Sampling;
   wantsProbabilities: boolean;
+  wantsExperts: boolean;
 }
 
 /** One step of an answer; every field may be empty. */
@@ -31,19 +35,25 @@ export interface ChatStep {
   content: string;
   reasoning: string;
   tokens: ScoredToken[];
+  /** For each token, for each layer, its experts. */
+  routed: number[][][];
   finishReason: string | null;
   usage: Usage | null;
 }
 
 export function requestBody(request: ChatRequest): Record<string, unknown> {
   const sampling = Object.entries(request.sampling).filter(([, value]) => value !== null);
+  const { wantsProbabilities, wantsExperts } = request;
   return {
     model: request.model,
     messages: request.messages,
     stream: true,
     stream_options: { include_usage: true },
     ...Object.fromEntries(sampling),
-    ...(request.wantsProbabilities ? { logprobs: true, top_logprobs: TOP_LOGPROBS } : {}),
+    // Experts are shown beside the texts of their tokens, which come with logprobs alone.
+    ...(wantsProbabilities || wantsExperts ? { logprobs: true } : {}),
+    ...(wantsProbabilities ? { top_logprobs: TOP_LOGPROBS } : {}),
+    ...(wantsExperts ? { return_routed_experts: true } : {}),
   };
 }
 
@@ -68,7 +78,18 @@ export async function listModels(key: string): Promise<Model[]> {
   return data.filter(isRecord).map((model) => ({
     id: String(model['id']),
     contextLength: typeof model['max_model_len'] === 'number' ? model['max_model_len'] : null,
+    experts: expertsOf(model['routed_experts']),
   }));
+}
+
+function expertsOf(value: unknown): ExpertShape | null {
+  if (!isRecord(value)) return null;
+  const shape = {
+    layers: countOf(value['n_layers']),
+    experts: countOf(value['n_routed_experts']),
+    perToken: countOf(value['num_experts_per_tok']),
+  };
+  return isShape(shape) ? shape : null;
 }
 
 /** The answer in steps. Throws ApiFailure, or the abort's own error if `signal` ended it. */
@@ -117,6 +138,7 @@ export function readStep(data: string): ChatStep {
     content: textOf(delta['content']) + callsOf(delta['tool_calls']),
     reasoning: textOf(delta['reasoning_content']),
     tokens: tokensOf(fields['logprobs']),
+    routed: routedOf(fields['routed_experts']),
     finishReason: typeof finish === 'string' ? finish : null,
     usage: usageOf(json['usage']),
   };
@@ -144,6 +166,14 @@ function tokensOf(logprobs: unknown): ScoredToken[] {
       ? token['top_logprobs'].filter(isRecord).map(alternativeOf)
       : [],
   }));
+}
+
+/** What is no list becomes an empty one, which fits no model and is not kept. */
+function routedOf(value: unknown): number[][][] {
+  const listOf = (one: unknown): unknown[] => (Array.isArray(one) ? one : []);
+  return listOf(value).map((token) =>
+    listOf(token).map((layer) => listOf(layer).map((id) => (typeof id === 'number' ? id : -1))),
+  );
 }
 
 function alternativeOf(token: Record<string, unknown>): { text: string; logprob: number } {

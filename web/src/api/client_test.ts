@@ -11,6 +11,7 @@ const REQUEST: ChatRequest = {
   messages: [{ role: 'user', content: 'Hi' }],
   sampling: SERVER_DEFAULTS,
   wantsProbabilities: false,
+  wantsExperts: false,
 };
 
 function serve(body: string, init: ResponseInit = {}): void {
@@ -47,6 +48,10 @@ test('only settings that are set are sent', () => {
   assert.ok(!('seed' in body));
   assert.equal(body['logprobs'], true);
   assert.equal(body['top_logprobs'], 5);
+  assert.ok(!('return_routed_experts' in body));
+  const experts = requestBody({ ...REQUEST, wantsExperts: true });
+  assert.deepEqual([experts['logprobs'], experts['return_routed_experts']], [true, true]);
+  assert.ok(!('top_logprobs' in experts));
 });
 
 test('a whole answer', async () => {
@@ -91,11 +96,16 @@ test('no server at all', async () => {
   await assert.rejects(contentOf, isKind('unreachable'));
 });
 
-test('models with their context', async () => {
-  serve(JSON.stringify({ data: [{ id: 'a', max_model_len: 512 }, { id: 'b' }] }));
+test('models with their context and experts', async () => {
+  const routed_experts = { n_layers: 58, n_routed_experts: 256, num_experts_per_tok: 8 };
+  const data = [
+    { id: 'a', max_model_len: 512, routed_experts },
+    { id: 'b', routed_experts: { ...routed_experts, n_layers: 0 } },
+  ];
+  serve(JSON.stringify({ data }));
   assert.deepEqual(await listModels(''), [
-    { id: 'a', contextLength: 512 },
-    { id: 'b', contextLength: null },
+    { id: 'a', contextLength: 512, experts: { layers: 58, experts: 256, perToken: 8 } },
+    { id: 'b', contextLength: null, experts: null },
   ]);
 });
 
@@ -108,6 +118,13 @@ test('tokens, reasoning and usage of a step', () => {
           delta: { reasoning_content: 'hm' },
           finish_reason: null,
           logprobs: { content: [{ ...top[0], top_logprobs: top }] },
+          routed_experts: [
+            [
+              [9, 2],
+              [7, 'x'],
+            ],
+            null,
+          ],
         },
       ],
       usage: {
@@ -121,6 +138,7 @@ test('tokens, reasoning and usage of a step', () => {
   assert.deepEqual(step.tokens, [
     { text: ' a', logprob: -1.5, bytes: [32, 97], alternatives: [{ text: ' a', logprob: -1.5 }] },
   ]);
+  assert.deepEqual(step.routed, [[[9, 2], [7, -1]], []]); // prettier-ignore
   assert.deepEqual(step.usage, {
     prompt_tokens: 5,
     completion_tokens: 2,

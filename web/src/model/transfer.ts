@@ -1,5 +1,6 @@
 // Conversations as a file: what export writes, and the reading of files that anyone may have
 // written. Records of the browser's own database pass the same reader.
+import { readRouting } from './routing';
 import { shownPath } from './tree';
 import {
   newId,
@@ -74,6 +75,7 @@ const readMessage: Reader<Message> = readFields({
   timing: optional(nullable(readFields({ firstTokenMs: number, totalMs: number })), null),
   pieces: optional(number, 0),
   tokens: optional(list(readToken), []),
+  routing: optional(nullable(readRouting), null),
   failure: optional(nullable(readFields({ kind: oneOf(failureKinds), message: text })), null),
 });
 
@@ -89,6 +91,7 @@ export const readPreset: Reader<Preset> = readFields({
   system: text,
   sampling: readSampling,
   wantsProbabilities: truth,
+  wantsExperts: optional(truth, false),
 });
 
 const readChosen: Reader<Record<string, string>> = (value, where) => {
@@ -107,6 +110,7 @@ const readShape: Reader<Conversation> = readFields({
   system: optional(text, ''),
   sampling: readSampling,
   wantsProbabilities: optional(truth, false),
+  wantsExperts: optional(truth, false),
   messages: list(readMessage),
   chosen: optional(readChosen, {}),
 });

@@ -16,6 +16,7 @@ function sample(): Conversation {
     tokens: [
       { text: 'Ho', logprob: -0.5, bytes: [72, 111], alternatives: [{ text: 'Hm', logprob: -2 }] },
     ],
+    routing: { layers: 2, experts: 4, perToken: 1, ids: 'AD' },
     failure: { kind: 'cut' as const, message: 'Cut.' },
   };
   return withMessage(withMessage(newConversation(), question), answer);
@@ -38,10 +39,13 @@ test('unknown fields are left behind, absent ones get their defaults', () => {
     broken((file) => {
       file.conversations[0].evil = true;
       delete file.conversations[0].messages[1].tokens;
+      delete file.conversations[0].messages[1].routing;
+      delete file.conversations[0].wantsExperts;
     }),
   );
   assert.ok(one && !('evil' in one));
   assert.deepEqual(one.messages[1]?.tokens, []);
+  assert.deepEqual([one.messages[1]?.routing, one.wantsExperts], [null, false]);
 });
 
 test('each broken file is refused with a reason', () => {
@@ -56,6 +60,10 @@ test('each broken file is refused with a reason', () => {
       /role is none of user, assistant/u,
     ],
     [broken((file) => (file.conversations[0].sampling.seed = 'x')), /sampling\.seed is no number/u],
+    [
+      broken((file) => (file.conversations[0].messages[1].routing.ids = 'AE')),
+      /routing\.ids name an expert that there is not/u,
+    ],
     [broken((file) => file.conversations[0].messages.reverse()), /parent does not stand before/u],
     [
       broken((file) => (file.conversations[0].messages[0].parentId = 'x')),

@@ -1,5 +1,6 @@
 // What the page keeps: conversations as trees of messages. Names of the API's own fields stay as
 // they are there.
+import type { Routing } from './routing';
 
 export type Role = 'user' | 'assistant';
 
@@ -73,6 +74,8 @@ export interface Message {
   /** Steps of the stream with text in them: about the tokens, until `usage` says it exactly. */
   pieces: number;
   tokens: ScoredToken[];
+  /** Of the first tokens, one for one; null where nobody asked. */
+  routing: Routing | null;
   failure: Failure | null;
 }
 
@@ -87,6 +90,8 @@ export interface Conversation {
   sampling: Sampling;
   /** Whether answers are asked for with the probabilities of their tokens. */
   wantsProbabilities: boolean;
+  /** Whether answers are asked for with the experts that wrote their tokens. */
+  wantsExperts: boolean;
   messages: Message[];
   /** Parent's id (ROOT for none) -> the child that is shown. */
   chosen: Record<string, string>;
@@ -105,12 +110,16 @@ export function newId(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-export type Preset = Pick<Conversation, 'system' | 'sampling' | 'wantsProbabilities'>;
+export type Preset = Pick<
+  Conversation,
+  'system' | 'sampling' | 'wantsProbabilities' | 'wantsExperts'
+>;
 
 export const EMPTY_PRESET: Preset = {
   system: '',
   sampling: SERVER_DEFAULTS,
   wantsProbabilities: false,
+  wantsExperts: false,
 };
 
 export function newConversation(preset: Preset = EMPTY_PRESET): Conversation {
@@ -124,6 +133,7 @@ export function newConversation(preset: Preset = EMPTY_PRESET): Conversation {
     system: preset.system,
     sampling: { ...preset.sampling },
     wantsProbabilities: preset.wantsProbabilities,
+    wantsExperts: preset.wantsExperts,
     messages: [],
     chosen: {},
   };
@@ -144,6 +154,7 @@ export function newMessage(role: Role, parentId: string | null, content = ''): M
     timing: null,
     pieces: 0,
     tokens: [],
+    routing: null,
     failure: null,
   };
 }

@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import { streamChat, type ChatMessage, type ChatRequest, type ChatStep } from '../api/client';
 import { asFailure } from '../api/failure';
+import { withRouted, type Routing } from '../model/routing';
 import { pathTo, withChanged, withMessage, without } from '../model/tree';
 import {
   newMessage,
@@ -93,6 +94,7 @@ function requestFor(one: Conversation, message: Message): ChatRequest {
     messages,
     sampling: one.sampling,
     wantsProbabilities: one.wantsProbabilities,
+    wantsExperts: one.wantsExperts && model.value?.experts != null,
   };
 }
 
@@ -153,6 +155,7 @@ class Draft {
   isChanged = false;
   private reasoning: string;
   private tokens: Message['tokens'];
+  private routing: Routing | null;
   private pieces: number;
   private finishReason: string | null = null;
   private usage: Usage | null;
@@ -165,6 +168,7 @@ class Draft {
     this.content = start.content;
     this.reasoning = start.reasoning;
     this.tokens = start.tokens;
+    this.routing = start.routing;
     this.pieces = start.pieces;
     this.usage = this.usageBefore = start.usage;
     this.timingBefore = start.timing;
@@ -182,6 +186,8 @@ class Draft {
     this.isChanged = true;
     this.content += step.content;
     this.reasoning += step.reasoning;
+    const shape = model.value?.experts;
+    if (shape) this.routing = withRouted(this.routing, shape, step.routed, this.tokens.length);
     if (step.tokens.length > 0) this.tokens = [...this.tokens, ...step.tokens];
     if (step.finishReason !== null) this.finishReason = step.finishReason;
     if (step.usage) this.usage = this.added(step.usage);
@@ -207,6 +213,7 @@ class Draft {
       content: this.content,
       reasoning: this.reasoning,
       tokens: this.tokens,
+      routing: this.routing,
       pieces: this.pieces,
       finishReason: this.finishReason,
       usage: this.usage,

@@ -4,13 +4,17 @@ import type { ScoredToken } from '../model/types';
 export interface ShownToken {
   text: string;
   probability: number;
-  /** 0 for the least probable to 4 for nearly certain. */
+  isScored: boolean;
+  /** 0 for the least probable to 4 for nearly certain, and for those that are not scored. */
   shade: number;
   /** Of the template, like the end of the answer: no text of it. */
   isSpecial: boolean;
 }
 
 const SHADE_LIMITS = [0.05, 0.2, 0.5, 0.85];
+
+/** Probabilities that nobody asked for are not shown. */
+export const isScored = (token: ScoredToken): boolean => token.alternatives.length > 0;
 
 export const probabilityOf = (logprob: number): number => Math.min(1, Math.exp(logprob));
 
@@ -35,7 +39,8 @@ function specialName(text: string): string {
 /** A character that several tokens share stands at the token that completes it. */
 export function shownTokens(tokens: ScoredToken[]): ShownToken[] {
   const decoder = new TextDecoder();
-  return tokens.map(({ text, bytes, logprob }) => {
+  return tokens.map((token) => {
+    const { text, bytes, logprob } = token;
     const probability = probabilityOf(logprob);
     const isSpecial = SPECIAL.test(text);
     const whole = bytes.length > 0 ? decoder.decode(new Uint8Array(bytes), { stream: true }) : text;
@@ -43,7 +48,8 @@ export function shownTokens(tokens: ScoredToken[]): ShownToken[] {
       text: isSpecial ? specialName(text) : whole,
       probability,
       isSpecial,
-      shade: SHADE_LIMITS.filter((limit) => probability >= limit).length,
+      isScored: isScored(token),
+      shade: SHADE_LIMITS.filter((limit) => !isScored(token) || probability >= limit).length,
     };
   });
 }

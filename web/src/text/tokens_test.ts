@@ -10,7 +10,7 @@ const token = (bytes: number[], logprob = 0): ScoredToken => ({
   text: '\ufffd',
   bytes,
   logprob,
-  alternatives: [],
+  alternatives: [{ text: '?', logprob: -9 }],
 });
 
 test('a character over several tokens stands at the last one', () => {
@@ -32,6 +32,8 @@ test('shades go with probability', () => {
     (p) => shownTokens([token([65], Math.log(p))])[0]?.shade,
   );
   assert.deepEqual(shades, [0, 1, 2, 3, 4]);
+  const [unasked] = shownTokens([{ ...token([65], -5), alternatives: [] }]);
+  assert.deepEqual([unasked?.isScored, unasked?.shade], [false, 4]);
 });
 
 test('percent and blanks', () => {

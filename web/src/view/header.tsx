@@ -52,9 +52,14 @@ export function Header(): JSX.Element {
 }
 
 /** Shown by a dot: answers depend on more than the messages. */
-function hasSettings({ system, sampling, wantsProbabilities }: Conversation): boolean {
+function hasSettings({
+  system,
+  sampling,
+  wantsProbabilities,
+  wantsExperts,
+}: Conversation): boolean {
   const isSampled = Object.values(sampling).some((value) => value !== null);
-  return system.trim() !== '' || isSampled || wantsProbabilities;
+  return system.trim() !== '' || isSampled || wantsProbabilities || wantsExperts;
 }
 
 function ModelName(): JSX.Element {

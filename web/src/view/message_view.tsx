@@ -2,7 +2,6 @@
 // actions.
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { siblings, withChosen } from '../model/tree';
 import type { Conversation, Message } from '../model/types';
 import {
   answer,
@@ -13,13 +12,15 @@ import {
   runs,
   send,
 } from '../state/generation';
-import { update } from '../state/store';
 import { elsewhere } from '../state/tabs';
 import { editing, focusLastMessage } from '../state/ui';
 import { numbersOf } from '../text/numbers';
+import { isScored } from '../text/tokens';
+import { BranchSwitch } from './branch_switch';
 import { CopyButton } from './copy';
+import { ExpertsPanel } from './experts_panel';
 import { FailureView } from './failure_view';
-import { Icon, IconButton } from './icons';
+import { IconButton } from './icons';
 import { MarkdownView } from './markdown_view';
 import { MessageEditor } from './message_editor';
 import { TokensView } from './tokens_view';
@@ -96,7 +97,11 @@ function stopEditing(id: string): void {
 }
 
 function Answer({ conversation, message, isLast }: Props): JSX.Element {
-  const [showsTokens, setShowsTokens] = useState(conversation.wantsProbabilities);
+  const [showsTokens, setShowsTokens] = useState(
+    conversation.wantsProbabilities || conversation.wantsExperts,
+  );
+  const [openToken, setOpenToken] = useState<number | null>(null);
+  const [isMapShown, setMapShown] = useState(false);
   const isWriting = runs.value.get(conversation.id)?.messageId === message.id;
   const hasTokens = message.tokens.length > 0;
   return (
@@ -104,12 +109,27 @@ function Answer({ conversation, message, isLast }: Props): JSX.Element {
       {message.reasoning && <Reasoning message={message} isWriting={isWriting} />}
       <div class={isWriting ? 'answer is-writing' : 'answer'} aria-busy={isWriting}>
         {hasTokens && showsTokens ? (
-          <TokensView tokens={message.tokens} id={message.id} />
+          <TokensView
+            tokens={message.tokens}
+            routing={message.routing}
+            isMapShown={isMapShown}
+            id={message.id}
+            open={openToken}
+            setOpen={setOpenToken}
+          />
         ) : (
           <MarkdownView source={message.content} />
         )}
         {isWriting && !message.content && <Waiting />}
       </div>
+      {message.routing && (
+        <ExpertsPanel
+          routing={message.routing}
+          token={openToken}
+          isOpen={isMapShown}
+          setOpen={setMapShown}
+        />
+      )}
       {!isWriting && <Ending conversation={conversation} message={message} isLast={isLast} />}
       <div class="actions">
         <BranchSwitch conversation={conversation} message={message} />
@@ -130,9 +150,12 @@ function Answer({ conversation, message, isLast }: Props): JSX.Element {
         {hasTokens && (
           <IconButton
             icon="chart"
-            label="Show probabilities of tokens"
+            label={message.tokens.some(isScored) ? 'Show probabilities of tokens' : 'Show tokens'}
             pressed={showsTokens}
-            onClick={() => setShowsTokens(!showsTokens)}
+            onClick={() => {
+              setShowsTokens(!showsTokens);
+              setOpenToken(null);
+            }}
           />
         )}
         <span class="numbers">{numbersOf(message)}</span>
@@ -193,46 +216,5 @@ function Ending({ conversation, message, isLast }: Props): JSX.Element | null {
         </button>
       )}
     </p>
-  );
-}
-
-function BranchSwitch({ conversation, message }: Omit<Props, 'isLast'>): JSX.Element | null {
-  const all = siblings(conversation, message);
-  if (all.length < 2) return null;
-  const at = all.findIndex((one) => one.id === message.id);
-  const go = (step: number): void => {
-    const next = all[at + step];
-    if (!next) return;
-    update(conversation.id, (one) => withChosen(one, next));
-    // The switch is a new one in another message: focus stays with it.
-    requestAnimationFrame(() =>
-      document
-        .querySelector<HTMLElement>(`[data-id="${next.id}"] .branches button:enabled`)
-        ?.focus(),
-    );
-  };
-  const what = message.role === 'user' ? 'message' : 'answer';
-  return (
-    <span class="branches" role="group" aria-label={`Versions of this ${what}`}>
-      <button
-        type="button"
-        aria-label={`Previous version of this ${what}`}
-        disabled={at === 0}
-        onClick={() => go(-1)}
-      >
-        <Icon name="left" />
-      </button>
-      <span>
-        {at + 1}/{all.length}
-      </span>
-      <button
-        type="button"
-        aria-label={`Next version of this ${what}`}
-        disabled={at === all.length - 1}
-        onClick={() => go(1)}
-      >
-        <Icon name="right" />
-      </button>
-    </span>
   );
 }

@@ -1,9 +1,10 @@
 // Settings of the shown conversation; an empty field leaves the choice to the server.
 import type { JSX, TargetedInputEvent } from 'preact';
 import { asMarkdown } from '../model/transfer';
-import { SERVER_DEFAULTS, type Sampling } from '../model/types';
+import { EMPTY_PRESET, type Preset, type Sampling } from '../model/types';
 import { notify } from '../state/notices';
 import { apiKey, preset, setPreset } from '../state/preferences';
+import { model } from '../state/server';
 import { current, update } from '../state/store';
 import { openDialog } from '../state/ui';
 import { Dialog } from './dialog';
@@ -34,7 +35,7 @@ const FIELDS: Field[] = [
 
 export function SettingsDialog(): JSX.Element {
   const one = current.value;
-  const { system, sampling, wantsProbabilities } = one;
+  const { system, wantsProbabilities, wantsExperts } = one;
   return (
     <Dialog title="Settings of this conversation">
       <p class="hint">They take effect with the next answer.</p>
@@ -55,29 +56,23 @@ export function SettingsDialog(): JSX.Element {
           <NumberField key={field.name} field={field} />
         ))}
       </div>
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={wantsProbabilities}
-          onChange={(event) => {
-            const next = event.currentTarget.checked;
-            update(one.id, (before) => ({ ...before, wantsProbabilities: next }));
-          }}
+      <Check
+        label="Ask for the probabilities of tokens, and show them in the next answers"
+        isChecked={wantsProbabilities}
+        onChange={(next) => update(one.id, (before) => ({ ...before, wantsProbabilities: next }))}
+      />
+      {model.value?.experts && (
+        <Check
+          label="Show which experts wrote each token"
+          isChecked={wantsExperts}
+          onChange={(next) => update(one.id, (before) => ({ ...before, wantsExperts: next }))}
         />
-        <span>Ask for the probabilities of tokens, and show them in the next answers</span>
-      </label>
+      )}
       <div class="buttons is-spread">
         <button
           type="button"
           class="button"
-          onClick={() =>
-            update(one.id, (before) => ({
-              ...before,
-              system: '',
-              sampling: SERVER_DEFAULTS,
-              wantsProbabilities: false,
-            }))
-          }
+          onClick={() => update(one.id, (before) => ({ ...before, ...EMPTY_PRESET }))}
         >
           Back to the server’s defaults
         </button>
@@ -86,7 +81,7 @@ export function SettingsDialog(): JSX.Element {
           class="button"
           disabled={isPreset()}
           onClick={() => {
-            setPreset({ system, sampling, wantsProbabilities });
+            setPreset(presetOf());
             notify('New conversations begin with these settings.');
           }}
         >
@@ -98,9 +93,32 @@ export function SettingsDialog(): JSX.Element {
   );
 }
 
+function presetOf(): Preset {
+  const { system, sampling, wantsProbabilities, wantsExperts } = current.value;
+  return { system, sampling, wantsProbabilities, wantsExperts };
+}
+
 function isPreset(): boolean {
-  const { system, sampling, wantsProbabilities } = current.value;
-  return JSON.stringify(preset.value) === JSON.stringify({ system, sampling, wantsProbabilities });
+  return JSON.stringify(preset.value) === JSON.stringify(presetOf());
+}
+
+interface CheckProps {
+  label: string;
+  isChecked: boolean;
+  onChange: (isChecked: boolean) => void;
+}
+
+function Check({ label, isChecked, onChange }: CheckProps): JSX.Element {
+  return (
+    <label class="check">
+      <input
+        type="checkbox"
+        checked={isChecked}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
+      <span>{label}</span>
+    </label>
+  );
 }
 
 function NumberField({ field }: { field: Field }): JSX.Element {
