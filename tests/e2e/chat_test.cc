@@ -68,7 +68,7 @@ TEST(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
                  .directory = ""});
   ASSERT_TRUE(chat.expect("> ")) << chat.output();
   chat.type("tell me a long story\n");
-  ASSERT_TRUE(chat.expect("The old man")) << chat.output();
+  ASSERT_TRUE(chat.expect("he ")) << chat.output();
   chat.type("\x03");
   EXPECT_TRUE(chat.expect("(stopped)")) << chat.output();
   EXPECT_TRUE(chat.expect("context ")) << chat.output();

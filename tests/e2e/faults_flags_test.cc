@@ -91,7 +91,7 @@ std::vector<Fault> machine_faults() {
       {"ContextBeyondTheModels",
        {},
        score({"--context", "100000"}),
-       {"--context", "100000", "512"}},
+       {"--context", "100000", "1024"}},
       {"InputDoesNotExist", {}, {"score", "{}/nothing.jsonl"}, {"{}/nothing.jsonl"}},
       {"InputIsAFolder", {}, {"score", "{}"}, {"{}", "a folder"}},
       {"SecondInputDoesNotExist",
