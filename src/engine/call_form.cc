@@ -86,8 +86,10 @@ Result<Grammar> calls_grammar(const CallForm& form, std::span<const CallableTool
   GrammarBuilder b;
   std::vector<Expr> bodies;
   for (const CallableTool& tool : tools) {
-    const auto arguments = tool.parameters == nullptr ? Result<Expr>(json_object_expr(b))
-                                                      : json_schema_expr(b, *tool.parameters);
+    // {}, as some clients write it, means no more than that they are an object.
+    const bool is_free = tool.parameters == nullptr || tool.parameters->as_object().empty();
+    const auto arguments =
+        is_free ? Result<Expr>(json_object_expr(b)) : json_schema_expr(b, *tool.parameters);
     if (!arguments.ok())
       return invalid_error(str_cat("the parameters of ", tool.name), arguments.error().message);
     bodies.push_back(

@@ -21,9 +21,7 @@ std::span<const uint64_t> Constraint::allowed(std::span<const int32_t> stop_ids)
   const std::span<const uint64_t> known = matcher_.allowed();
   std::fill(words_.begin(), words_.end(), 0);
   std::copy_n(known.begin(), std::min(known.size(), words_.size()), words_.begin());
-  const bool is_stuck =
-      std::all_of(words_.begin(), words_.end(), [](uint64_t w) { return w == 0; });
-  if (matcher_.may_end() || is_stuck) {
+  if (matcher_.may_end()) {
     for (const int32_t id : stop_ids)
       words_[static_cast<size_t>(id / 64)] |= uint64_t{1} << (id % 64);
   }
@@ -45,7 +43,7 @@ void Constraint::accept(int32_t token, std::string_view bytes) {
   holds_ = true;
   // Blanks between reasoning and answer are no part of it.
   std::string_view rest = std::string_view(tail_).substr(end + kReasoningEnd.size());
-  rest.remove_prefix(std::min(rest.find_first_not_of(" \n"), rest.size()));
+  rest.remove_prefix(std::min(rest.find_first_not_of(" \n\r\t"), rest.size()));
   matcher_.accept_bytes(rest);
 }
 

@@ -19,11 +19,14 @@ class Constraint {
   Constraint(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie, int64_t vocab_size,
              bool after_reasoning);
 
-  // Bit t of word t / 64: token t may be drawn; stop_ids where the answer may end. Empty: all may.
+  // Bit t of word t / 64: token t may be drawn; stop_ids where the answer may end. No words: all
+  // may. Words without a bit: none may, the answer is over.
   // Valid until the next call.
   std::span<const uint64_t> allowed(std::span<const int32_t> stop_ids);
   // Of a token that was drawn, and that ends nothing.
   void accept(int32_t token, std::string_view bytes);
+  // From now on the grammar says what may come, and when the answer may end.
+  bool holds() const { return holds_; }
   // Nothing more may come.
   bool is_complete() { return holds_ && matcher_.is_complete(); }
 

@@ -215,5 +215,60 @@ TEST(Ebnf, WhatIsRefused) {
   EXPECT_FALSE(ebnf_grammar("root ::= \"" + std::string(2 << 20, 'a') + "\"").ok());
 }
 
+// What once took the stack, the memory or the thread.
+TEST(Hostile, FormsAreRefusedOrFollowed) {
+  const auto refuses = [](const Result<Grammar>& made) { return !made.ok(); };
+  const auto repeated = [](const std::string& unit, int n) {
+    std::string out;
+    for (int i = 0; i < n; ++i) out += unit;
+    return out;
+  };
+  EXPECT_TRUE(refuses(regex_grammar("[^\\s\\S]")));
+  EXPECT_TRUE(refuses(regex_grammar("\\ud800")));
+  EXPECT_TRUE(refuses(regex_grammar("a" + repeated("*", 80'000))));
+  EXPECT_TRUE(refuses(regex_grammar("(" + repeated("a|", 500) + "a){20000}")));
+  regex("(){2500}b", {"b"}, {"", "a"});
+  regex("a(bb[^\\d\\D]|c)", {"ac"}, {"a", "ab", "abb"});
+  EXPECT_TRUE(refuses(ebnf_grammar("root ::= \"a\" root")));
+  EXPECT_TRUE(refuses(ebnf_grammar("root ::= \"a\"" + repeated("*", 80'000))));
+  std::string chain = "root ::= r0 big\nbig ::= (\"a\"?){5000} \"b\"\n";
+  for (int i = 0; i < 2000; ++i)
+    chain += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + "\n";
+  EXPECT_TRUE(ebnf_grammar(chain + "r2000 ::= \"\"\n").ok());
+  std::string nested = R"({"type": "string"})";
+  for (int i = 0; i < 18; ++i)
+    nested = R"({"type": ["object", "object"], "properties": {"a": )" + nested + "}}";
+  EXPECT_NE(refused(nested), "taken");
+}
+
+TEST(Hostile, AMaskThatTakesTooLongIsCutShort) {
+  std::string pattern;
+  for (char c = 'a'; c < 'm'; ++c)
+    pattern += (c > 'a' ? "|" : "") + std::string("(.?){160}") + c + ".{20}";
+  Texts words;
+  for (int i = 0; i < 20'000; ++i) words.push_back("w" + std::to_string(i * 7919));
+  const TokenTrie trie(words);
+  GrammarMatcher matcher(std::make_shared<const Grammar>(regex_grammar(pattern).value()), trie);
+  EXPECT_FALSE(matcher.allowed().empty());
+}
+
+TEST(Schema, ManyValuesAndTypes) {
+  std::string many;
+  for (int i = 0; i < 3000; ++i) many += (i > 0 ? ", \"w" : "\"w") + std::to_string(i) + "\"";
+  schema("{\"enum\": [" + many + "]}", {"\"w0\"", "\"w2999\"", "\"w29\""}, {"\"w\"", "\"w3000\""});
+  schema(R"({"type": ["string", "null"], "maxLength": 2})", {"null", "\"ab\""}, {"\"abc\"", "1"});
+  schema(R"({"anyOf": [{"type": "integer"}, {"type": "null"}], "default": null, "title": "X"})",
+         {"null", "5"}, {"\"a\""});
+  schema(R"({"type": "array", "items": false})", {"[]"}, {"[1]"});
+  for (const char* text :
+       {R"({"type": "object", "properties": {"a": {}}, "anyOf": [{"type": "object"}]})",
+        R"({"type": ["number", "null"], "minimum": 0})",
+        R"({"type": ["array", "null"], "items": {"type": "integer"}, "uniqueItems": true})",
+        R"({"prefixItems": [{"type": "integer"}], "items": false, "minItems": 3})",
+        R"({"type": "integer", "exclusiveMinimum": 9223372036854775807})",
+        R"({"type": "integer", "exclusiveMaximum": -9223372036854775808})"})
+    EXPECT_NE(refused(text), "taken") << text;
+}
+
 }  // namespace
 }  // namespace fathom

@@ -12,6 +12,7 @@ namespace {
 
 using Expr = GrammarBuilder::Expr;
 
+constexpr int kRepetitionsMax = 4;  // a*{2}?: of what is repeated already
 constexpr int kDepthMax = 100;
 constexpr size_t kTextBytesMax = size_t{1} << 20;
 
@@ -149,7 +150,7 @@ class EbnfParser {
   }
 
   Expr repeated(Expr part) {
-    while (more()) {
+    for (int n = 0; more(); ++n) {
       int64_t min = 0, max = -1;
       const char c = peek();
       if (c == '*' || c == '+' || c == '?') {
@@ -169,6 +170,7 @@ class EbnfParser {
       } else {
         return part;
       }
+      if (n == kRepetitionsMax) return fail("too many repetitions of one another");
       part = builder_.repeat(part, min, max);
     }
     return part;

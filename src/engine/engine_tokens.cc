@@ -94,13 +94,20 @@ bool Engine::accept_token(Running& running, int64_t logit_row) {
   const int64_t vocab_size = model_.config().vocab_size;
   const std::span<const float> logits(logits_.data() + logit_row * vocab_size,
                                       static_cast<size_t>(vocab_size));
-  // Where a grammar holds, it says when the answer may end.
-  const bool may_stop = running.constraint || running.n_generated() >= request.min_tokens;
+  // Where there is a grammar, it says when the answer may end; before it holds, nothing ends.
+  const bool may_stop = running.constraint ? running.constraint->holds()
+                                           : running.n_generated() >= request.min_tokens;
   TokenEvent event;
   event.request = running.id;
   const std::span<const uint64_t> allowed = running.constraint
                                                 ? running.constraint->allowed(running.stop_ids)
                                                 : std::span<const uint64_t>();
+  if (!allowed.empty() &&
+      std::all_of(allowed.begin(), allowed.end(), [](uint64_t word) { return word == 0; })) {
+    end(running, event, FinishReason::kStop);
+    running.sink.on_token(event);
+    return false;
+  }
   event.token = sampler_.sample(
       logits, request.sampling, running.counts, running.n_tokens(),
       may_stop ? std::span<const int32_t>() : std::span<const int32_t>(running.stop_ids), allowed);

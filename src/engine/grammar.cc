@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/check.h"
+#include "engine/grammar_check.h"
 
 namespace fathom {
 
@@ -112,6 +114,7 @@ void add_sequences(uint32_t first, uint32_t last, std::vector<ByteSequence>& out
 }  // namespace
 
 GrammarBuilder::Expr GrammarBuilder::add(Node node) {
+  if (is_full()) return 0;
   nodes_.push_back(std::move(node));
   return static_cast<Expr>(nodes_.size() - 1);
 }
@@ -122,6 +125,34 @@ GrammarBuilder::Expr GrammarBuilder::text(std::string_view bytes) {
   node.kind = Node::Kind::kText;
   node.text = bytes;
   return add(std::move(node));
+}
+GrammarBuilder::Expr GrammarBuilder::texts(std::vector<std::string> texts) {
+  std::sort(texts.begin(), texts.end());
+  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
+  return this->texts(texts, 0);
+}
+// Their first n_common bytes are the same, and have been read.
+GrammarBuilder::Expr GrammarBuilder::texts(std::span<const std::string> sorted, size_t n_common) {
+  if (sorted.empty()) return choice({});
+  if (sorted.size() == 1) return text(std::string_view(sorted[0]).substr(n_common));
+  // Sorted: what the first and the last share, all share.
+  const std::string &first = sorted.front(), &last = sorted.back();
+  size_t end = n_common;
+  while (end < first.size() && end < last.size() && first[end] == last[end]) ++end;
+  std::vector<Expr> parts;
+  for (size_t i = 0; i < sorted.size();) {
+    if (sorted[i].size() == end) {
+      parts.push_back(empty());
+      ++i;
+      continue;
+    }
+    size_t after = i + 1;
+    while (after < sorted.size() && sorted[after][end] == sorted[i][end]) ++after;
+    parts.push_back(texts(sorted.subspan(i, after - i), end));
+    i = after;
+  }
+  return sequence(
+      {text(std::string_view(first).substr(n_common, end - n_common)), choice(std::move(parts))});
 }
 GrammarBuilder::Expr GrammarBuilder::characters(std::vector<CodeRange> ranges, bool negated) {
   Node node = {};
@@ -165,17 +196,21 @@ void GrammarBuilder::define_rule(int32_t rule, Expr body) {
   bodies_[static_cast<size_t>(rule)] = body;
 }
 
-// Expressions to states. An expression is compiled between two states that exist; depth is that of
-// the expressions' nesting, which their readers bound.
+// Expressions to states. An expression is compiled between two states that exist.
 struct GrammarBuilder::Compiler {
   explicit Compiler(const GrammarBuilder& b) : builder(b) {}
 
-  bool full() const { return std::ssize(states) > Grammar::kStatesMax; }
+  static constexpr int kDepthMax = 4'000;  // of expressions within each other
+
+  bool full() const {
+    return std::ssize(states) > Grammar::kStatesMax || n_edges > Grammar::kEdgesMax || too_deep;
+  }
   int32_t state() {
     states.emplace_back();
     return static_cast<int32_t>(states.size() - 1);
   }
   void edge(int32_t from, Grammar::Edge edge) {
+    ++n_edges;
     states[static_cast<size_t>(from)].edges.push_back(edge);
   }
   void empty(int32_t from, int32_t to) {
@@ -188,6 +223,11 @@ struct GrammarBuilder::Compiler {
 
   void compile(Expr expr, int32_t from, int32_t to) {
     if (full()) return;
+    too_deep = ++depth > kDepthMax;
+    compile_node(expr, from, to);
+    --depth;
+  }
+  void compile_node(Expr expr, int32_t from, int32_t to) {
     const Node& node = builder.nodes_[static_cast<size_t>(expr)];
     switch (node.kind) {
       case Node::Kind::kText:
@@ -241,6 +281,7 @@ struct GrammarBuilder::Compiler {
 
   void repeat(const Node& node, int32_t from, int32_t to) {
     int32_t at = from;
+    if (is_nothing(node.parts[0])) return empty(from, to);
     for (int64_t i = 0; i < node.min && !full(); ++i) {
       const int32_t next = state();
       compile(node.parts[0], at, next);
@@ -264,94 +305,23 @@ struct GrammarBuilder::Compiler {
     empty(at, to);
   }
 
+  // However often nothing is repeated, it stays nothing.
+  bool is_nothing(Expr expr) const {
+    const Node& node = builder.nodes_[static_cast<size_t>(expr)];
+    return (node.kind == Node::Kind::kText && node.text.empty()) ||
+           (node.kind == Node::Kind::kSequence && node.parts.empty());
+  }
+
   const GrammarBuilder& builder;
   std::vector<Grammar::State> states;
+  int64_t n_edges = 0;
+  int depth = 0;
+  bool too_deep = false;
 };
-
-namespace {
-
-// Which rules can match nothing, and which of them call themselves before they have read a byte.
-class LeftCalls {
- public:
-  explicit LeftCalls(const Grammar& grammar) : grammar_(grammar) {}
-
-  // True if some rule's calls without a byte before them come back to it.
-  bool find() {
-    nullable_.assign(static_cast<size_t>(grammar_.n_rules()), false);
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (int32_t rule = 0; rule < grammar_.n_rules(); ++rule) {
-        std::vector<int32_t> calls;
-        if (!nullable_[static_cast<size_t>(rule)] && reaches_end(rule, calls)) {
-          nullable_[static_cast<size_t>(rule)] = true;
-          changed = true;
-        }
-      }
-    }
-    std::vector<uint8_t> colour(static_cast<size_t>(grammar_.n_rules()), 0);
-    for (int32_t rule = 0; rule < grammar_.n_rules(); ++rule)
-      if (colour[static_cast<size_t>(rule)] == 0 && comes_back(rule, colour)) return true;
-    return false;
-  }
-
- private:
-  // Whether the rule's end is reached without a byte; calls: the rules called on the way.
-  bool reaches_end(int32_t rule, std::vector<int32_t>& calls) const {
-    std::vector<int32_t> rest = {grammar_.rule_start(rule)};
-    std::vector<int32_t> seen = rest;
-    bool end = false;
-    while (!rest.empty()) {
-      const Grammar::State& state = grammar_.states()[static_cast<size_t>(rest.back())];
-      rest.pop_back();
-      end = end || state.is_end;
-      for (const Grammar::Edge& edge : state.edges) {
-        if (edge.kind == Grammar::Edge::Kind::kBytes) continue;
-        if (edge.kind == Grammar::Edge::Kind::kCall) {
-          calls.push_back(edge.rule);
-          if (!nullable_[static_cast<size_t>(edge.rule)]) continue;
-        }
-        if (std::find(seen.begin(), seen.end(), edge.to) != seen.end()) continue;
-        seen.push_back(edge.to);
-        rest.push_back(edge.to);
-      }
-    }
-    return end;
-  }
-
-  // Depth first without recursion: grey rules are on the path.
-  bool comes_back(int32_t start, std::vector<uint8_t>& colour) const {
-    struct Frame {
-      int32_t rule;
-      std::vector<int32_t> calls;
-    };
-    std::vector<Frame> path;
-    const auto enter = [&](int32_t rule) {
-      colour[static_cast<size_t>(rule)] = 1;
-      path.push_back({rule, {}});
-      reaches_end(rule, path.back().calls);
-    };
-    enter(start);
-    while (!path.empty()) {
-      if (path.back().calls.empty()) {
-        colour[static_cast<size_t>(path.back().rule)] = 2;
-        path.pop_back();
-        continue;
-      }
-      const int32_t next = path.back().calls.back();
-      path.back().calls.pop_back();
-      if (colour[static_cast<size_t>(next)] == 1) return true;
-      if (colour[static_cast<size_t>(next)] == 0) enter(next);
-    }
-    return false;
-  }
-
-  const Grammar& grammar_;
-  std::vector<bool> nullable_;
-};
-
-}  // namespace
 
 Result<Grammar> GrammarBuilder::finish(int32_t root) {
+  if (is_full())
+    return exhausted_error("the grammar is too large: it has more than ", kNodesMax, " parts");
   Compiler compiler(*this);
   Grammar out;
   for (const Expr body : bodies_) {
@@ -360,14 +330,17 @@ Result<Grammar> GrammarBuilder::finish(int32_t root) {
     out.rules_.push_back(start);
     compiler.compile(body, start, end);
     compiler.states[static_cast<size_t>(end)].is_end = true;
+    if (compiler.too_deep) return exhausted_error("the grammar is nested too deep");
     if (compiler.full())
       return exhausted_error("the grammar is too large: it has more than ", Grammar::kStatesMax,
-                             " states; ask for less, or for fewer repetitions");
+                             " states or ", Grammar::kEdgesMax,
+                             " ways between them; ask for less, or for fewer repetitions");
   }
+  if (!keep_what_ends(compiler.states, out.rules_, root))
+    return invalid_error("the grammar matches nothing that has an end");
   out.states_ = std::move(compiler.states);
   out.root_ = root;
-  if (LeftCalls(out).find())
-    return invalid_error("a rule of the grammar calls itself before it has read anything");
+  FATHOM_RETURN_IF_ERROR(check_left_calls(out));
   return out;
 }
 

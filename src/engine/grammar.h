@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,7 @@ inline constexpr char kControlTokenByte = '\xff';
 class Grammar {
  public:
   static constexpr int64_t kStatesMax = 200'000;
+  static constexpr int64_t kEdgesMax = 1'000'000;
 
   struct Edge {
     enum class Kind : uint8_t { kBytes, kEmpty, kCall } kind;
@@ -62,6 +64,8 @@ class GrammarBuilder {
   Expr control_token(std::string_view text) {
     return this->text(kControlTokenByte + std::string(text));
   }
+  // One of them; those that begin alike share their beginning.
+  Expr texts(std::vector<std::string> texts);
   // One character of the ranges, or with negated one that is in none; UTF-8.
   Expr characters(std::vector<CodeRange> ranges, bool negated = false);
   Expr sequence(std::vector<Expr> parts);
@@ -74,7 +78,11 @@ class GrammarBuilder {
   int32_t declare_rule();
   void define_rule(int32_t rule, Expr body);
 
-  // Errors: too large; a rule without a body; a rule that calls itself without reading a byte.
+  // Too many expressions already: whoever makes more should stop, finish() will fail.
+  bool is_full() const { return std::ssize(nodes_) > kNodesMax; }
+
+  // Errors: too large, or too deep; a rule without a body; a rule that calls itself without reading
+  // a byte; nothing that matches.
   Result<Grammar> finish(int32_t root);
 
  private:
@@ -87,7 +95,9 @@ class GrammarBuilder {
     int32_t rule = 0;
   };
   struct Compiler;
+  static constexpr int64_t kNodesMax = 1'000'000;
   Expr add(Node node);
+  Expr texts(std::span<const std::string> sorted, size_t n_common);
 
   std::vector<Node> nodes_;
   std::vector<Expr> bodies_;  // of rules; -1: not defined

@@ -8,17 +8,23 @@ namespace fathom {
 
 namespace {
 constexpr size_t kSetsMax = 8'192;
-constexpr size_t kSetsHardMax = 65'536;       // within one walk through the tokens
+constexpr size_t kSetsHardMax = 32'768;       // within one walk through the tokens
 constexpr int64_t kTokenBytesMax = 16 << 20;  // of the sets of tokens that are kept
 }  // namespace
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie)
     : grammar_(std::move(grammar)), trie_(trie), frames_(1, Frame{-1, -1}) {
   path_.resize(static_cast<size_t>(trie.depth_max()) + 1);
-  std::vector<Place> places;
-  bool may_end = false;
-  enter({grammar_->rule_start(grammar_->root()), 0}, places, may_end);
-  current_ = set_of(std::move(places), may_end);
+  Open open;
+  enter({grammar_->rule_start(grammar_->root()), 0}, open);
+  current_ = set_of(std::move(open.places), open.may_end);
+  if (current_ == kDead) current_ = dead_end();
+}
+
+// A set that nothing leads on from: of a beginning that leaves more open than is followed.
+int32_t GrammarMatcher::dead_end() {
+  sets_.emplace_back().next.fill(kDead);
+  return static_cast<int32_t>(sets_.size()) - 1;
 }
 
 int32_t GrammarMatcher::frame_of(Frame frame) {
@@ -27,17 +33,21 @@ int32_t GrammarMatcher::frame_of(Frame frame) {
   return at->second;
 }
 
-void GrammarMatcher::enter(Place place, std::vector<Place>& places, bool& may_end) {
+void GrammarMatcher::enter(Place place, Open& open) {
   std::vector<Place> rest = {place};
-  while (!rest.empty() && places.size() < kPlacesMax) {
+  while (!rest.empty() && open.places.size() < kPlacesMax) {
     const Place here = rest.back();
     rest.pop_back();
-    if (std::find(places.begin(), places.end(), here) != places.end()) continue;
-    places.push_back(here);
+    if (!open.seen.insert(here).second) continue;
+    ++work_;
     const Grammar::State& state = grammar_->states()[static_cast<size_t>(here.state)];
+    const bool reads = std::any_of(
+        state.edges.begin(), state.edges.end(),
+        [](const Grammar::Edge& edge) { return edge.kind == Grammar::Edge::Kind::kBytes; });
+    if (reads) open.places.push_back(here);
     if (state.is_end) {
       if (here.frame == 0) {
-        may_end = true;
+        open.may_end = true;
       } else {
         const Frame frame = frames_[static_cast<size_t>(here.frame)];
         rest.push_back({frame.return_state, frame.parent});
@@ -56,13 +66,6 @@ void GrammarMatcher::enter(Place place, std::vector<Place>& places, bool& may_en
 }
 
 int32_t GrammarMatcher::set_of(std::vector<Place> places, bool may_end) {
-  // Only those that read bytes matter from now on.
-  std::erase_if(places, [this](const Place& place) {
-    const auto& edges = grammar_->states()[static_cast<size_t>(place.state)].edges;
-    return std::none_of(edges.begin(), edges.end(), [](const Grammar::Edge& edge) {
-      return edge.kind == Grammar::Edge::Kind::kBytes;
-    });
-  });
   if (places.empty() && !may_end) return kDead;
   std::sort(places.begin(), places.end());
   const auto [at, fresh] =
@@ -81,17 +84,17 @@ int32_t GrammarMatcher::step(int32_t set, uint8_t byte) {
   const int32_t known = sets_[static_cast<size_t>(set)].next[byte];
   if (known != kUnknown) return known;
   if (sets_.size() > kSetsHardMax) return kDead;
-  std::vector<Place> places;
-  bool may_end = false;
+  if (work_ > kWorkMax) return kDead;
+  Open open;
   // By value: sets_ grows.
   const std::vector<Place> from = sets_[static_cast<size_t>(set)].places;
   for (const Place& place : from) {
     for (const Grammar::Edge& edge : grammar_->states()[static_cast<size_t>(place.state)].edges) {
       if (edge.kind == Grammar::Edge::Kind::kBytes && edge.first <= byte && byte <= edge.last)
-        enter({edge.to, place.frame}, places, may_end);
+        enter({edge.to, place.frame}, open);
     }
   }
-  const int32_t next = set_of(std::move(places), may_end);
+  const int32_t next = set_of(std::move(open.places), open.may_end);
   sets_[static_cast<size_t>(set)].next[byte] = next;
   return next;
 }
@@ -119,12 +122,14 @@ void GrammarMatcher::forget() {
     place.frame = moved.at(place.frame);
   }
   current_ = set_of(std::move(places), kept.may_end);
+  if (current_ == kDead) current_ = dead_end();
 }
 
 void GrammarMatcher::work_out_tokens(int32_t set) {
   std::vector<uint64_t> tokens(static_cast<size_t>(ceil_div(trie_.vocab_size(), 64)), 0);
   const std::vector<TokenTrie::Node>& nodes = trie_.nodes();
   path_[0] = set;
+  work_ = 0;
   for (size_t i = 0; i < nodes.size();) {
     const TokenTrie::Node& node = nodes[i];
     const int32_t next = step(path_[node.depth], node.byte);
@@ -154,6 +159,7 @@ bool GrammarMatcher::is_complete() { return sets_[static_cast<size_t>(current_)]
 
 bool GrammarMatcher::accept_bytes(std::string_view bytes) {
   int32_t set = current_;
+  work_ = 0;
   for (const char c : bytes) {
     set = step(set, static_cast<uint8_t>(c));
     if (set == kDead) return false;

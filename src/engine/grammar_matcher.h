@@ -13,8 +13,10 @@
 #include <span>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
+#include "base/mix64.h"
 #include "engine/grammar.h"
 #include "engine/token_trie.h"
 
@@ -22,7 +24,8 @@ namespace fathom {
 
 class GrammarMatcher {
  public:
-  static constexpr size_t kPlacesMax = 2'000;
+  static constexpr size_t kPlacesMax = 2'000;      // that read bytes
+  static constexpr int64_t kWorkMax = 20'000'000;  // places that one mask may look at
 
   // trie outlives it.
   GrammarMatcher(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie);
@@ -60,9 +63,22 @@ class GrammarMatcher {
   };
 
   int32_t frame_of(Frame frame);
+  struct PlaceHash {
+    size_t operator()(const Place& place) const {
+      return mix64(static_cast<uint64_t>(static_cast<uint32_t>(place.state)) << 32 |
+                   static_cast<uint32_t>(place.frame));
+    }
+  };
+  // A set in the making: what reads bytes, and all that was looked at.
+  struct Open {
+    std::vector<Place> places;
+    bool may_end = false;
+    std::unordered_set<Place, PlaceHash> seen;
+  };
   // Adds the place and all that is reached from it without a byte.
-  void enter(Place place, std::vector<Place>& places, bool& may_end);
+  void enter(Place place, Open& open);
   int32_t set_of(std::vector<Place> places, bool may_end);
+  int32_t dead_end();
   int32_t step(int32_t set, uint8_t byte);
   void work_out_tokens(int32_t set);
   void forget();
@@ -75,6 +91,7 @@ class GrammarMatcher {
   std::map<std::pair<std::vector<Place>, bool>, int32_t> set_ids_;
   int32_t current_ = 0;
   int64_t n_token_sets_ = 0;
+  int64_t work_ = 0;           // of the mask at hand
   std::vector<int32_t> path_;  // of the walk through the tokens
 };
 

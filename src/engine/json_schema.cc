@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 
 #include "engine/json_values.h"
@@ -43,10 +44,16 @@ class SchemaReader {
   Expr schema(const Json& json, const std::string& path, int depth) {
     if (!error_.empty()) return b_.empty();
     if (depth > kDepthMax) return fail(path, "it is nested too deep");
+    if (b_.is_full()) return fail(path, "it is too large");
     if (json.is_bool())
       return json.as_bool() ? values_.value() : fail(path, "false allows nothing");
     if (!json.is_object())
       return fail(path, str_cat("it is ", json.type_name(), ", expected an object"));
+    for (const std::string_view name : {"$ref", "const", "enum", "anyOf", "oneOf", "allOf"}) {
+      if (json.find(name) == nullptr) continue;
+      check_keywords(json, {name}, path);
+      break;
+    }
     if (const Json* ref = json.find("$ref")) return reference(*ref, path, depth);
     if (const Json* one = json.find("const")) return b_.text(json_dumps(*one));
     if (const Json* list = json.find("enum")) return one_of(*list, path);
@@ -61,11 +68,29 @@ class SchemaReader {
     if (type->is_string()) return of_type(type->as_string(), json, path, depth);
     if (!type->is_array() || type->as_array().empty())
       return fail(path, "type is neither a text nor a list of them");
+    return one_of_types(type->as_array(), json, path, depth);
+  }
+
+  Expr one_of_types(const Json::Array& types, const Json& json, const std::string& path,
+                    int depth) {
+    std::set<std::string> names;
+    for (const Json& one : types)
+      if (!one.is_string() || !names.insert(one.as_string()).second)
+        return fail(path, "type holds something that is no text, or one text twice");
+    check_keywords(json,
+                   {"properties", "required", "additionalProperties", "items", "prefixItems",
+                    "minItems", "maxItems", "pattern", "minLength", "maxLength", "format",
+                    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
+                   path);
+    if (names.contains("number")) check_bounds(json, path);
     std::vector<Expr> parts;
-    for (const Json& one : type->as_array())
-      parts.push_back(one.is_string() ? of_type(one.as_string(), json, path, depth)
-                                      : fail(path, "type holds something that is no text"));
+    for (const std::string& name : names) parts.push_back(of_type(name, json, path, depth));
     return b_.choice(std::move(parts));
+  }
+  // Of integers alone they can be kept to.
+  void check_bounds(const Json& json, const std::string& path) {
+    for (const char* name : {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+      if (json.find(name) != nullptr) fail(path, str_cat(name, " is not taken of numbers"));
   }
 
   static std::string implied_type(const Json& json) {
@@ -160,9 +185,9 @@ class SchemaReader {
     if (!list.is_array() || list.as_array().empty()) return fail(path, "enum holds nothing");
     if (list.as_array().size() > kEnumMax)
       return fail(path, str_cat("enum has more than ", kEnumMax, " values"));
-    std::vector<Expr> parts;
-    for (const Json& one : list.as_array()) parts.push_back(b_.text(json_dumps(one)));
-    return b_.choice(std::move(parts));
+    std::vector<std::string> texts;
+    for (const Json& one : list.as_array()) texts.push_back(json_dumps(one));
+    return b_.texts(std::move(texts));
   }
 
   Expr combined(std::string_view name, const Json& list, const std::string& path, int depth) {
@@ -216,10 +241,13 @@ class SchemaReader {
     if (!several)
       check_keywords(json, {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}, path);
     constexpr int64_t kMost = 999'999'999'999'999'999;
-    const int64_t low = std::max(bound(json, "minimum", -kMost, path),
-                                 bound(json, "exclusiveMinimum", -kMost - 1, path) + 1);
-    const int64_t high = std::min(bound(json, "maximum", kMost, path),
-                                  bound(json, "exclusiveMaximum", kMost + 1, path) - 1);
+    const auto within = [&](std::string_view name, int64_t otherwise) {
+      return std::clamp(bound(json, name, otherwise, path), -kMost - 2, kMost + 2);
+    };
+    const int64_t low =
+        std::max(within("minimum", -kMost), within("exclusiveMinimum", -kMost - 1) + 1);
+    const int64_t high =
+        std::min(within("maximum", kMost), within("exclusiveMaximum", kMost + 1) - 1);
     if (!error_.empty()) return b_.empty();
     if (low > high || low < -kMost || high > kMost)
       return fail(path, "minimum and maximum leave nothing, or more than 18 digits");
@@ -241,6 +269,8 @@ class SchemaReader {
       max = max == -1 ? n_first : std::min(max, n_first);
     if (n_first > 0 && (max != -1 && max < n_first))
       return fail(path, "maxItems is less than prefixItems has");
+    if (max != -1 && max < min) return fail(path, "minItems asks for more than items allows");
+    if (max == 0) return b_.text("[]");
     std::vector<Expr> parts = {b_.text("[")};
     for (size_t i = 0; i < first.size(); ++i) {
       if (i > 0) parts.push_back(b_.text(", "));
@@ -278,26 +308,21 @@ class SchemaReader {
     };
     std::vector<Property> properties;
     const Json* const required = json.find("required");
-    const auto is_required = [&](const std::string& name) {
-      if (required == nullptr || !required->is_array()) return false;
-      const auto& list = required->as_array();
-      return std::any_of(list.begin(), list.end(), [&](const Json& one) {
-        return one.is_string() && one.as_string() == name;
-      });
-    };
+    std::set<std::string_view> missing;  // of the required ones, those not met yet
+    if (required != nullptr && required->is_array())
+      for (const Json& one : required->as_array()) missing.insert(one.as_string());
     const Json* const listed = json.find("properties");
     if (listed != nullptr && !listed->is_object()) return fail(path, "properties is no object");
     if (listed != nullptr) {
-      for (const auto& [name, inner] : listed->as_object())
+      for (const auto& [name, inner] : listed->as_object()) {
+        if (!error_.empty()) return b_.empty();
         properties.push_back(
             {b_.sequence({b_.text(json_dumps(Json(name)) + ": "),
                           schema(inner, path + "/properties/" + name.substr(0, 60), depth + 1)}),
-             is_required(name)});
+             missing.erase(name) > 0});
+      }
     }
-    if (required != nullptr && required->is_array())
-      for (const Json& one : required->as_array())
-        if (!one.is_string() || listed == nullptr || listed->find(one.as_string()) == nullptr)
-          return fail(path, "required names what is not in properties");
+    if (!missing.empty()) return fail(path, "required names what is not in properties");
     const Json* const more = json.find("additionalProperties");
     const bool is_open = listed == nullptr && more == nullptr;
     if (is_open) return values_.any_object();
@@ -342,25 +367,6 @@ Result<Grammar> finish(GrammarBuilder& builder, Expr body) {
 }
 
 }  // namespace
-
-std::string json_dumps(const Json& value) {
-  std::string out;
-  if (value.is_array()) {
-    out += '[';
-    for (const Json& one : value.as_array()) out += (out.size() > 1 ? ", " : "") + json_dumps(one);
-    return out + ']';
-  }
-  if (value.is_object()) {
-    out += '{';
-    for (const auto& [key, one] : value.as_object()) {
-      if (out.size() > 1) out += ", ";
-      append_json_string(out, key);
-      out += ": " + json_dumps(one);
-    }
-    return out + '}';
-  }
-  return value.dump();
-}
 
 Result<Expr> json_schema_expr(GrammarBuilder& builder, const Json& schema) {
   return SchemaReader(builder, schema).read();

@@ -21,7 +21,4 @@ Result<Grammar> json_object_grammar();
 Result<GrammarBuilder::Expr> json_schema_expr(GrammarBuilder& builder, const Json& schema);
 GrammarBuilder::Expr json_object_expr(GrammarBuilder& builder);
 
-// As json.dumps writes it: the text that a constant must be.
-std::string json_dumps(const Json& value);
-
 }  // namespace fathom

@@ -121,4 +121,23 @@ JsonValues::Expr JsonValues::rule(const std::string& name, Expr body) {
   return b_.call(at->second);
 }
 
+std::string json_dumps(const Json& value) {
+  std::string out;
+  if (value.is_array()) {
+    out += '[';
+    for (const Json& one : value.as_array()) out += (out.size() > 1 ? ", " : "") + json_dumps(one);
+    return out + ']';
+  }
+  if (value.is_object()) {
+    out += '{';
+    for (const auto& [key, one] : value.as_object()) {
+      if (out.size() > 1) out += ", ";
+      append_json_string(out, key);
+      out += ": " + json_dumps(one);
+    }
+    return out + '}';
+  }
+  return value.dump();
+}
+
 }  // namespace fathom

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "engine/grammar.h"
+#include "io/json.h"
 
 namespace fathom {
 
@@ -40,5 +41,8 @@ class JsonValues {
 
 // A regular expression for the integers low..high, low <= high, of at most kJsonDigitsMax digits.
 std::string integers_between(int64_t low, int64_t high);
+
+// As json.dumps writes it: the text that a constant must be.
+std::string json_dumps(const Json& value);
 
 }  // namespace fathom

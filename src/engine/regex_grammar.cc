@@ -11,6 +11,7 @@ namespace {
 using Expr = GrammarBuilder::Expr;
 using Ranges = std::vector<CodeRange>;
 
+constexpr int kRepetitionsMax = 4;  // a*{2}?: of what is repeated already
 constexpr int kDepthMax = 100;
 constexpr int64_t kRepeatMax = 100'000;
 constexpr uint32_t kCodePointMax = 0x10ffff;
@@ -94,7 +95,7 @@ class RegexParser {
   }
 
   Expr repeated(Expr part) {
-    while (more()) {
+    for (int n = 0; more(); ++n) {
       int64_t min = 0, max = -1;
       if (take('*')) {
       } else if (take('+')) {
@@ -113,6 +114,7 @@ class RegexParser {
       }
       if (peek() == '+') return fail("possessive repetitions are not taken");
       take('?');  // which match is found first makes no difference to what matches
+      if (n == kRepetitionsMax) return fail("too many repetitions of one another");
       part = builder_.repeat(part, min, max);
     }
     return part;

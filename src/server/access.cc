@@ -89,12 +89,16 @@ std::optional<ApiError> Access::check_origin(const HttpRequest& request) const {
 HttpHeaders Access::cors_headers(const HttpRequest& request) const {
   const std::string_view origin = request.header("origin");
   if (origin.empty() || !is_allowed(origin)) return {};
-  return {{"Access-Control-Allow-Origin", std::string(origin)},
-          {"Vary", "Origin"},
-          {"Access-Control-Allow-Headers", "authorization, content-type, x-api-key, x-request-id"},
-          {"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
-          {"Access-Control-Expose-Headers", "x-request-id, retry-after"},
-          {"Access-Control-Max-Age", "600"}};
+  // Clients send headers of their own (x-stainless-..., anthropic-version): none does harm.
+  const std::string_view asked = request.header("access-control-request-headers");
+  return {
+      {"Access-Control-Allow-Origin", std::string(origin)},
+      {"Vary", "Origin, Access-Control-Request-Headers"},
+      {"Access-Control-Allow-Headers",
+       asked.empty() ? "authorization, content-type, x-api-key, x-request-id" : std::string(asked)},
+      {"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
+      {"Access-Control-Expose-Headers", "x-request-id, retry-after"},
+      {"Access-Control-Max-Age", "600"}};
 }
 
 std::string Access::partition(const HttpRequest& request) const {

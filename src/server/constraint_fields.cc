@@ -42,10 +42,8 @@ class ConstraintReader {
     if (texts.empty()) fields.fail(name, str_cat(fields.path_of(name), " holds nothing"));
     if (!fields.ok()) return;
     GrammarBuilder builder;
-    std::vector<GrammarBuilder::Expr> parts;
-    for (const std::string& one : texts) parts.push_back(builder.text(one));
     const int32_t root = builder.declare_rule();
-    builder.define_rule(root, builder.choice(std::move(parts)));
+    builder.define_rule(root, builder.texts(std::move(texts)));
     keep(fields, name, builder.finish(root));
   }
 

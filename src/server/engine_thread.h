@@ -58,6 +58,8 @@ class EngineThread {
     std::string message;
     TicketId ticket = 0;
   };
+  // What is wrong with a request, before anything is made of it. Any thread.
+  Status check(const GenerateRequest& request) const { return engine_->check(request); }
   // The listener hears events until each choice has had its last one; never before this returns its
   // ticket.
   Submitted submit(std::vector<GenerateRequest> choices, std::shared_ptr<TokenListener> listener);

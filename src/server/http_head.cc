@@ -13,7 +13,9 @@ std::string http_head(const HttpResponse& response, const HttpHeadForm& form) {
   head.result(static_cast<unsigned>(response.status));
   head.set(http::field::content_type, response.content_type);
   for (const auto& [name, value] : response.headers) head.set(name, value);
-  if (!form.streams) {
+  if (response.status == 204) {
+    // has no body, and so no length
+  } else if (!form.streams) {
     head.set(http::field::content_length, std::to_string(response.body.size()));
   } else if (!form.http_1_0) {
     head.set(http::field::transfer_encoding, "chunked");

@@ -123,6 +123,16 @@ TEST(HttpServer, F05NoMoreConnectionsThanAllowed) {
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
 }
 
+TEST(HttpServer, F05ThoseThatAskedOnceAreIdleToo) {
+  HttpServerOptions options;
+  options.idle_timeout = milliseconds(200);
+  const auto server = serve(options);
+  HttpConnection once(server->port());
+  once.send(http_request("GET", "/"));
+  EXPECT_EQ(once.answer().status, 200);
+  EXPECT_TRUE(comes_to(*server, 0));
+}
+
 // A stream that waits long for its first word, and one that gets an error instead.
 TEST(HttpServer, SilentStreamsAreKeptAlive) {
   HttpServerOptions options;

@@ -5,6 +5,7 @@
 #include <boost/asio/write.hpp>
 #include <cstdio>
 
+#include "base/log.h"
 #include "base/str_cat.h"
 #include "server/http_head.h"
 #include "server/http_reply.h"
@@ -50,7 +51,12 @@ void Session<Stream>::next_request() {
   ++number_;
   begun_ = ended_ = chunked_ = begun_quietly_ = false;
   quiet_head_.reset();
-  quiet_timer_.cancel();
+  // A read that is under way from the last request on has no limit of its own.
+  quiet_timer_.expires_after(server_->options.idle_timeout);
+  quiet_timer_.async_wait([weak = this->weak_from_this(), number = number_](error_code error) {
+    const auto self = weak.lock();
+    if (!error && self && number == self->number_ && self->at_ == At::kIdle) self->gone();
+  });
   on_close_ = nullptr;
   parser_.emplace();
   parser_->eager(true);
@@ -146,7 +152,11 @@ void Session<Stream>::hand_over() {
   auto reply = std::make_shared<Reply<Stream>>(this->shared_from_this(), number_);
   socket().expires_never();
   asio::post(server_->handlers, [server = server_, request, reply = std::move(reply)]() mutable {
-    server->handler(std::move(request), std::move(reply));
+    try {
+      server->handler(std::move(request), reply);
+    } catch (const std::exception& error) {  // memory, most likely
+      log_message(LogLevel::kError, str_cat("a request failed: ", error.what()));
+    }  // without an answer the reply says so
   });
   read_more();  // so that a client who goes away is noticed
 }
@@ -320,6 +330,11 @@ template <typename Stream>
 void Session<Stream>::shut() {
   if (at_ == At::kClosed) return;
   at_ = At::kClosed;
+  // Whatever the client does, or does not.
+  linger_.expires_after(kLinger + std::chrono::seconds(3));
+  linger_.async_wait([self = this->shared_from_this()](error_code error) {
+    if (!error) self->close_socket();
+  });
   socket().expires_after(std::chrono::seconds(5));
   if constexpr (is_tls(static_cast<Stream*>(nullptr))) {
     stream_.async_shutdown(beast::bind_front_handler(&Session::on_shut, this->shared_from_this()));
@@ -333,6 +348,7 @@ void Session<Stream>::on_shut(error_code) {
   error_code ignored;
   socket().socket().shutdown(tcp::socket::shutdown_send, ignored);
   // What is still being read ends when the client closes too, or after a while.
+  linger_.cancel();
   if (!reading_) return;
   linger_.expires_after(kLinger);
   linger_.async_wait([self = this->shared_from_this()](error_code error) {

@@ -13,9 +13,18 @@ size_t size_of(const StoredResponse& stored) {
 }  // namespace
 
 void ResponseStore::put(const std::string& owner, const std::string& id, StoredResponse stored) {
-  const size_t n_bytes = size_of(stored);
   const std::lock_guard lock(mutex_);
-  std::string key = key_of(owner, id);
+  add(key_of(owner, id), std::move(stored));
+}
+
+void ResponseStore::update(const std::string& owner, const std::string& id, StoredResponse stored) {
+  const std::lock_guard lock(mutex_);
+  const std::string key = key_of(owner, id);
+  if (places_.contains(key)) add(key, std::move(stored));
+}
+
+void ResponseStore::add(const std::string& key, StoredResponse stored) {
+  const size_t n_bytes = size_of(stored);
   if (const auto known = places_.find(key); known != places_.end()) {
     if (stored.ticket == 0) stored.ticket = known->second->stored.ticket;
     drop(known->second);
@@ -25,7 +34,7 @@ void ResponseStore::put(const std::string& owner, const std::string& id, StoredR
     drop(entries_.begin());
   n_bytes_ += n_bytes;
   entries_.push_back({key, std::move(stored), n_bytes});
-  places_[std::move(key)] = std::prev(entries_.end());
+  places_[key] = std::prev(entries_.end());
 }
 
 std::optional<StoredResponse> ResponseStore::find(const std::string& owner,

@@ -28,6 +28,8 @@ class ResponseStore {
 
   // owner divides what clients see (server/access.h). Any number of threads.
   void put(const std::string& owner, const std::string& id, StoredResponse stored);
+  // The same of one that is there; nothing where it has been deleted or forgotten.
+  void update(const std::string& owner, const std::string& id, StoredResponse stored);
   std::optional<StoredResponse> find(const std::string& owner, const std::string& id) const;
   bool erase(const std::string& owner, const std::string& id);
   // Nothing where it has been forgotten.
@@ -40,6 +42,7 @@ class ResponseStore {
     size_t n_bytes;
   };
   using Entries = std::list<Entry>;
+  void add(const std::string& key, StoredResponse stored);
   void drop(Entries::iterator entry);
 
   mutable std::mutex mutex_;

@@ -19,7 +19,7 @@ ResponsesAnswer::ResponsesAnswer(const Tokenizer& tokenizer, ResponsesAnswerOpti
 
 Json ResponsesAnswer::begin() {
   Json out = response(options_.background ? "queued" : "in_progress");
-  keep(out);
+  if (options_.store != nullptr) options_.store->put(options_.owner, options_.head.id, stored(out));
   return out;
 }
 
@@ -47,7 +47,12 @@ void ResponsesAnswer::on_token(int64_t, const TokenEvent& token) {
   }
   if (token.finish == FinishReason::kCancelled) {
     over_ = true;
-    keep(response("cancelled"));
+    const Json cancelled = response("cancelled");
+    keep(cancelled);
+    // Of one that still has its client: it was cancelled by another request.
+    if (begun_) event("response.incomplete", {{"response", cancelled}});
+    if (begun_) reply_->end();
+    if (!begun_ && !options_.background) send(cancelled);
     return;
   }
   if (token.finish == FinishReason::kFailed || token.finish == FinishReason::kExpired) {
@@ -205,12 +210,16 @@ Json ResponsesAnswer::answer_message() const {
   return out;
 }
 
-void ResponsesAnswer::keep(const Json& response) {
-  if (options_.store == nullptr) return;
+StoredResponse ResponsesAnswer::stored(const Json& response) const {
   Json messages = options_.messages;
   if (!items_.empty()) messages.push_back(answer_message());
-  options_.store->put(options_.owner, options_.head.id,
-                      {response, options_.input_items, std::move(messages)});
+  return {response, options_.input_items, std::move(messages)};
+}
+
+// Unless it has been deleted meanwhile.
+void ResponsesAnswer::keep(const Json& response) {
+  if (options_.store != nullptr)
+    options_.store->update(options_.owner, options_.head.id, stored(response));
 }
 
 void ResponsesAnswer::fail(const TokenEvent& token) {
@@ -241,9 +250,13 @@ void ResponsesAnswer::finish(const TokenEvent& token) {
     reply_->end();
     return;
   }
+  send(whole);
+}
+
+void ResponsesAnswer::send(const Json& response) {
   HttpResponse out;
   out.headers = options_.head.headers;
-  out.body = whole.dump();
+  out.body = response.dump();
   reply_->send(std::move(out));
 }
 

@@ -56,6 +56,8 @@ class ResponsesAnswer final : public TokenListener {
   Json response(std::string_view status) const;
   Json answer_message() const;
   void keep(const Json& response);
+  StoredResponse stored(const Json& response) const;
+  void send(const Json& response);
   void fail(const TokenEvent& event);
   void finish(const TokenEvent& event);
 

@@ -22,6 +22,20 @@ constexpr std::string_view kSame[] = {"model",
                                       "ebnf",
                                       "structured_outputs"};
 
+// As OpenAI bounds them: they are kept with the answer.
+void check_metadata(ApiFields& fields) {
+  constexpr size_t kPairsMax = 16, kBytesMax = 512;
+  const Json* const metadata = fields.object("metadata");
+  if (metadata == nullptr) return;
+  bool fine = metadata->as_object().size() <= kPairsMax;
+  for (const auto& [key, value] : metadata->as_object())
+    fine = fine && key.size() <= kBytesMax && value.is_string() &&
+           value.as_string().size() <= kBytesMax;
+  if (!fine)
+    fields.fail("metadata",
+                str_cat("metadata is more than ", kPairsMax, " texts of ", kBytesMax, " bytes"));
+}
+
 // What is asked for and cannot be given is not passed over.
 void refuse_what_is_missing(ApiFields& fields) {
   for (const char* name : {"conversation", "prompt", "max_tool_calls", "context_management"}) {
@@ -146,9 +160,9 @@ class InputReader {
 
 // {"type": "function", "name", ...} with the name within "function", as chat has it.
 Json nested_function(const Json& flat) {
-  Json function = Json::object();
+  Json::Object function;
   for (const auto& [key, value] : flat.as_object())
-    if (key != "type" && !value.is_null()) function.set(key, value);
+    if (key != "type" && !value.is_null()) function.emplace_back(key, value);
   return Json::Object{{"type", "function"}, {"function", std::move(function)}};
 }
 
@@ -233,6 +247,7 @@ std::optional<ApiError> parse_responses_request(const Json& body, const Json& ea
   ApiFields fields(body);
   if (!fields.ok()) return fields.error();
   refuse_what_is_missing(fields);
+  check_metadata(fields);
   fields.boolean("store", out.store);
   fields.boolean("background", out.background);
   if (out.background && !out.store)

@@ -64,6 +64,8 @@ class Routes {
   // The prompt of a conversation; false where it has been refused.
   bool make_prompt(Call& call, const ChatRequest& asked, std::vector<int32_t>& prompt,
                    AnswerParserOptions& parser);
+  // What the engine says of it; false where it has been refused.
+  bool check(Call& call, const GenerateRequest& request);
   // Where calls of tools are forced: the grammar of the answer; false where it has been refused.
   bool force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);
   AnswerHead head(const Call& call, std::string_view id_prefix, const std::string& model) const;

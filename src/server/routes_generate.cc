@@ -33,6 +33,13 @@ bool Routes::make_prompt(Call& call, const ChatRequest& asked, std::vector<int32
   return true;
 }
 
+// Before copies are made of it.
+bool Routes::check(Call& call, const GenerateRequest& request) {
+  const Status status = engine_.check(request);
+  if (!status.ok()) refuse(call, invalid_request("", status.error().message));
+  return status.ok();
+}
+
 bool Routes::force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request) {
   if (!asked.forced_calls) return true;
   std::vector<CallableTool> tools;
@@ -80,6 +87,7 @@ void Routes::chat_completions(Call& call) {
   options.continuous_usage = asked.generation.continuous_usage;
   options.logprobs = asked.logprobs;
   if (request.routed_experts) options.n_expert_layers = config.n_moe_layers();
+  if (!check(call, request)) return;
   std::vector<GenerateRequest> choices;
   for (int64_t i = 0; i < asked.generation.n; ++i) {
     choices.push_back(request);
@@ -141,13 +149,14 @@ void Routes::completions(Call& call) {
   if (std::ssize(asked.prompts) * n > static_cast<int64_t>(kPromptsMax))
     return refuse(call, invalid_request("n", str_cat(asked.prompts.size(), " prompts of ", n,
                                                      " choices are more than ", kPromptsMax)));
-  const GenerateRequest request =
+  GenerateRequest request =
       with_own_seed(call, asked.generation.request, asked.generation.has_seed);
   std::vector<GenerateRequest> choices;
   for (const std::vector<int32_t>& prompt : asked.prompts) {
+    request.prompt = prompt;
+    if (!check(call, request)) return;
     for (int64_t i = 0; i < n; ++i) {
       choices.push_back(request);
-      choices.back().prompt = prompt;
       choices.back().sampling.choice = i;
     }
   }

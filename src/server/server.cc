@@ -39,7 +39,11 @@ std::string fingerprint(const LoadedModel& model, const std::string& version) {
 
 // What the bytes of cached rows depend on: the weights, and how they are computed.
 std::string origin_of_rows(const LoadedModel& model, const std::string& fingerprint) {
-  return str_cat(fingerprint, ", cache ", static_cast<int>(model.kv_dtype), ", activations ",
+  Xxh64 config;
+  if (const auto text = model.files.open_small("config.json", int64_t{16} << 20); text.ok())
+    config.update(text->text());
+  return str_cat(fingerprint, ", config ", config.digest(), ", cache ",
+                 static_cast<int>(model.kv_dtype), ", activations ",
                  static_cast<int>(model.activations), ", attention ",
                  static_cast<int>(model.attention));
 }

@@ -44,6 +44,14 @@ TEST_F(ServeForms, ConstrainedAnswersAreWhatWasAskedFor) {
   EXPECT_EQ(date[4], '-');
 }
 
+TEST_F(ServeForms, AFormOfNothingIsAnEmptyAnswer) {
+  const HttpAnswer answer = server_->chat(
+      R"({"messages": [{"role": "user", "content": "a"}], "regex": "", "ignore_eos": true})");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(text_at(answer.json(), {"choices", "0", "message", "content"}), "");
+  EXPECT_EQ(text_at(answer.json(), {"choices", "0", "finish_reason"}), "stop");
+}
+
 TEST_F(ServeForms, ForcedCallsAreCalls) {
   const std::string tools = R"("tools": [
       {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties":

@@ -101,6 +101,12 @@ TEST_F(ServeResponses, RunInTheBackgroundUntilTheyEndOrAreCancelled) {
   const HttpAnswer cancelled = server_->ask("POST", "/v1/responses/" + id + "/cancel", "{}");
   EXPECT_EQ(text_at(cancelled.json(), {"status"}), "cancelled");
   EXPECT_EQ(text_at(outcome(id), {"status"}), "cancelled");
+
+  // One that is deleted stays away, whatever its end writes.
+  const Json gone = ask(R"("input": "Count.", "regex": "(1, ){10000}", "background": true)");
+  EXPECT_EQ(server_->ask("DELETE", "/v1/responses/" + text_at(gone, {"id"})).status, 200);
+  ASSERT_TRUE(server_->wait_for("requests_running", 0));
+  EXPECT_EQ(server_->ask("GET", "/v1/responses/" + text_at(gone, {"id"})).status, 404);
 }
 
 TEST_F(ServeResponses, WrongOnesAreRefusedInOneSentence) {
