@@ -9,9 +9,8 @@ namespace fathom {
 
 namespace {
 
-constexpr std::string_view kThink = "<think>", kThinkEnd = "</think>";
+constexpr std::string_view kThink = "<think>";
 constexpr std::string_view kFence = "```json\n", kFenceEnd = "\n```";
-constexpr std::string_view kBlanks = " \n\r\t";
 // Longer names are none.
 constexpr size_t kNameBytesMax = 256;
 
@@ -23,9 +22,9 @@ size_t open_end(std::string_view text, std::string_view marker) {
 }
 
 std::string_view without_blanks(std::string_view text) {
-  const size_t first = text.find_first_not_of(kBlanks);
+  const size_t first = text.find_first_not_of(kAnswerBlanks);
   if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+  return text.substr(first, text.find_last_not_of(kAnswerBlanks) + 1 - first);
 }
 
 // "functions.NAME:0" -> NAME (Kimi-K2).
@@ -41,7 +40,7 @@ std::string_view bare_name(std::string_view name) {
 }  // namespace
 
 bool opens_reasoning(std::string_view prompt_end) {
-  const size_t last = prompt_end.find_last_not_of(kBlanks);
+  const size_t last = prompt_end.find_last_not_of(kAnswerBlanks);
   return last != std::string_view::npos && prompt_end.substr(0, last + 1).ends_with(kThink);
 }
 
@@ -103,7 +102,7 @@ bool AnswerParser::advance(Parts& parts) {
 
 void AnswerParser::show(AnswerPart::Kind kind, std::string text, Parts& parts) {
   if (text.empty()) return;
-  if (text.find_first_not_of(kBlanks) != std::string::npos) shown_ = true;
+  if (text.find_first_not_of(kAnswerBlanks) != std::string::npos) shown_ = true;
   parts.push_back({kind, std::move(text)});
 }
 

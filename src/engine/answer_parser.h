@@ -24,6 +24,9 @@ struct AnswerPart {
   std::string text;
 };
 
+// What ends reasoning, and what may stand between it and the answer.
+inline constexpr std::string_view kThinkEnd = "</think>", kAnswerBlanks = " \n\r\t";
+
 // Whether an answer to this prompt begins within reasoning: it ends with <think>.
 bool opens_reasoning(std::string_view prompt_end);
 

@@ -17,13 +17,9 @@ constexpr std::array<std::string_view, 2> kArguments = {R"({"first_": 1})", R"({
 
 Json two_calls() {
   Json calls = Json::array();
-  for (size_t i = 0; i < 2; ++i) {
-    calls.push_back(Json::Object{
-        // Kimi-K2's template writes ids alone, in this form.
-        {"id", str_cat("functions.", kNames[i], ":", i)},
-        {"type", "function"},
-        {"function", Json::Object{{"name", kNames[i]}, {"arguments", kArguments[i]}}}});
-  }
+  // Kimi-K2's template writes ids alone, in this form.
+  for (size_t i = 0; i < 2; ++i)
+    calls.push_back(chat_call(str_cat("functions.", kNames[i], ":", i), kNames[i], kArguments[i]));
   Json messages = Json::array();
   messages.push_back(chat_message("user", "?"));
   messages.push_back(

@@ -3,12 +3,9 @@
 #include <algorithm>
 
 #include "base/math.h"
+#include "engine/answer_parser.h"
 
 namespace fathom {
-
-namespace {
-constexpr std::string_view kReasoningEnd = "</think>";
-}  // namespace
 
 Constraint::Constraint(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie,
                        int64_t vocab_size, bool after_reasoning)
@@ -34,16 +31,15 @@ void Constraint::accept(int32_t token, std::string_view bytes) {
     return;
   }
   tail_ += bytes;
-  const size_t end = tail_.find(kReasoningEnd);
+  const size_t end = tail_.find(kThinkEnd);
   if (end == std::string::npos) {
-    if (tail_.size() > kReasoningEnd.size())
-      tail_.erase(0, tail_.size() - (kReasoningEnd.size() - 1));
+    if (tail_.size() > kThinkEnd.size()) tail_.erase(0, tail_.size() - (kThinkEnd.size() - 1));
     return;
   }
   holds_ = true;
   // Blanks between reasoning and answer are no part of it.
-  std::string_view rest = std::string_view(tail_).substr(end + kReasoningEnd.size());
-  rest.remove_prefix(std::min(rest.find_first_not_of(" \n\r\t"), rest.size()));
+  std::string_view rest = std::string_view(tail_).substr(end + kThinkEnd.size());
+  rest.remove_prefix(std::min(rest.find_first_not_of(kAnswerBlanks), rest.size()));
   matcher_.accept_bytes(rest);
 }
 

@@ -1,14 +1,9 @@
 // From a pass to tokens: draws, drafts, ends.
 #include <algorithm>
-#include <limits>
 
 #include "engine/running.h"
 
 namespace fathom {
-
-namespace {
-constexpr float kNever = -std::numeric_limits<float>::infinity();
-}  // namespace
 
 // Rows are in the cache now; whoever has all of its tokens there draws the next.
 void Engine::accept_rows(const float* hidden) {
@@ -191,11 +186,9 @@ bool Engine::make_drafts(const float* hidden) {
   for (size_t i = 0; i < logit_owners_.size(); ++i) {
     float* const logits = logits_.data() + static_cast<int64_t>(i) * vocab_size;
     Running& owner = *logit_owners_[i];
-    if (owner.constraint) {
-      const auto allowed = owner.constraint->allowed(owner.stop_ids);
-      for (size_t t = 0; !allowed.empty() && t < static_cast<size_t>(vocab_size); ++t)
-        if ((allowed[t / 64] >> (t % 64) & 1) == 0) logits[t] = kNever;
-    }
+    if (owner.constraint)
+      keep_allowed({logits, static_cast<size_t>(vocab_size)},
+                   owner.constraint->allowed(owner.stop_ids));
     owner.draft = static_cast<int32_t>(std::max_element(logits, logits + vocab_size) - logits);
   }
   return true;

@@ -19,6 +19,12 @@ Json chat_message(std::string_view role, std::string_view content) {
   return out;
 }
 
+Json chat_call(std::string_view id, std::string_view name, std::string_view arguments) {
+  return Json::Object{{"id", id},
+                      {"type", "function"},
+                      {"function", Json::Object{{"name", name}, {"arguments", arguments}}}};
+}
+
 Json chat_context(Json messages, bool thinking) {
   Json context = Json::object();
   context.set("messages", std::move(messages));

@@ -21,6 +21,9 @@ namespace fathom {
 
 // {"role", "content"}.
 Json chat_message(std::string_view role, std::string_view content);
+// A call of a tool, as messages of the assistant hold it: {"id", "type", "function": {"name",
+// "arguments"}}. arguments: a JSON text.
+Json chat_call(std::string_view id, std::string_view name, std::string_view arguments);
 // What a template sees of a conversation that waits for its next answer.
 Json chat_context(Json messages, bool thinking);
 

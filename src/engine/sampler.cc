@@ -84,6 +84,12 @@ void TokenCounts::add_prompt(std::span<const int32_t> tokens) {
 
 void TokenCounts::add_answer(int32_t token) { ++at(token).in_answer; }
 
+void keep_allowed(std::span<float> logits, std::span<const uint64_t> allowed) {
+  if (allowed.empty()) return;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if ((allowed[i / 64] >> (i % 64) & 1) == 0) logits[i] = kNever;
+}
+
 Sampler::Sampler(int64_t vocab_size) {
   adjusted_.resize(static_cast<size_t>(vocab_size));
   candidates_.reserve(static_cast<size_t>(vocab_size));
@@ -107,9 +113,7 @@ void Sampler::adjust(std::span<const float> logits, const SamplingParams& p,
     }
   }
   for (const int32_t id : banned) adjusted_[static_cast<size_t>(id)] = kNever;
-  if (allowed.empty()) return;
-  for (size_t i = 0; i < adjusted_.size(); ++i)
-    if ((allowed[i / 64] >> (i % 64) & 1) == 0) adjusted_[i] = kNever;
+  keep_allowed(adjusted_, allowed);
 }
 
 // Sorts candidates_ as far as needed so that the first n of them hold top_p of the mass; returns n

@@ -48,12 +48,15 @@ class TokenCounts {
   std::vector<Count> counts_;  // sorted by token
 };
 
+// No token may be drawn whose bit is not set: bit t of word t / 64 (engine/constraint.h). No words:
+// all may.
+void keep_allowed(std::span<float> logits, std::span<const uint64_t> allowed);
+
 class Sampler {
  public:
   explicit Sampler(int64_t vocab_size);
   // logits [vocab_size] are not changed. position: of the token to be drawn. banned: ids that may
-  // not be drawn (an EOS before min_tokens). allowed: bit t of word t / 64 is set where token t may
-  // be drawn (engine/constraint.h); empty: all may.
+  // not be drawn (an EOS before min_tokens). allowed: see keep_allowed().
   int32_t sample(std::span<const float> logits, const SamplingParams& params,
                  const TokenCounts& counts, int64_t position, std::span<const int32_t> banned = {},
                  std::span<const uint64_t> allowed = {});

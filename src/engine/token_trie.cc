@@ -1,7 +1,6 @@
 #include "engine/token_trie.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "engine/grammar.h"
 

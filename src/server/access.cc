@@ -1,9 +1,9 @@
 #include "server/access.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
+#include <span>
+
+#include "io/sha256.h"
 
 namespace fathom {
 
@@ -105,16 +105,7 @@ std::string Access::partition(const HttpRequest& request) const {
   if (options_.api_keys.empty()) return {};
   const std::string_view key = given_key(request);
   // A digest, since what is kept may outlive the server, and the order of its keys.
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned int n = 0;
-  EVP_Digest(key.data(), key.size(), digest.data(), &n, EVP_sha256(), nullptr);
-  std::string out = "key ";
-  for (unsigned int i = 0; i < n; ++i) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    out += kDigits[digest[i] >> 4];
-    out += kDigits[digest[i] & 15];
-  }
-  return out + " ";
+  return "key " + sha256_hex(std::as_bytes(std::span(key))) + " ";
 }
 
 }  // namespace fathom

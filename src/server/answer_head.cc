@@ -42,6 +42,10 @@ HttpResponse events_head(HttpHeaders headers) {
   return head;
 }
 
+std::string named_event(std::string_view name, const Json& data) {
+  return str_cat("event: ", name, "\ndata: ", data.dump(), "\n\n");
+}
+
 EventStream::EventStream(std::shared_ptr<HttpReply> reply, HttpHeaders headers)
     : reply_(std::move(reply)) {
   reply_->begin(events_head(std::move(headers)));

@@ -43,6 +43,9 @@ struct AnswerUsage {
 // The head of a stream of server-sent events.
 HttpResponse events_head(HttpHeaders headers);
 
+// An event with a name.
+std::string named_event(std::string_view name, const Json& data);
+
 // Events of data alone, as chat and completions send them.
 class EventStream {
  public:

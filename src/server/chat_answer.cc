@@ -169,10 +169,7 @@ Json ChatAnswer::message(const Choice& choice) const {
   if (!choice.calls.empty()) {
     Json calls = Json::array();
     for (const Call& call : choice.calls)
-      calls.push_back(Json::Object{
-          {"id", call.id},
-          {"type", "function"},
-          {"function", Json::Object{{"name", call.name}, {"arguments", call.arguments}}}});
+      calls.push_back(chat_call(call.id, call.name, call.arguments));
     out.set("tool_calls", std::move(calls));
   }
   return out;

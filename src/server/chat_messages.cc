@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "engine/prompt.h"
+
 namespace fathom {
 
 namespace {
@@ -103,10 +105,7 @@ class MessageReader {
       }
       message.take(call.error());
       if (!id.empty()) known_calls_.insert(id);
-      list.push_back(
-          Json::Object{{"id", id},
-                       {"type", "function"},
-                       {"function", Json::Object{{"name", name}, {"arguments", arguments}}}});
+      list.push_back(chat_call(id, name, arguments));
     }
     made.set("tool_calls", std::move(list));
   }

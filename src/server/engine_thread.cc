@@ -87,10 +87,6 @@ void EngineThread::stop() {
 
 EngineThread::Submitted EngineThread::submit(std::vector<GenerateRequest> choices,
                                              std::shared_ptr<TokenListener> listener) {
-  for (const GenerateRequest& request : choices) {
-    const Status status = engine_->check(request);
-    if (!status.ok()) return {.refusal = Refusal::kRequest, .message = status.error().message};
-  }
   auto ticket = std::make_unique<Ticket>();
   ticket->requests = std::move(choices);
   ticket->listener = std::move(listener);

@@ -49,9 +49,8 @@ class EngineThread {
 
   enum class Refusal : uint8_t {
     kNone,
-    kRequest,  // the engine's check says what is wrong with it
-    kBusy,     // the queue is full
-    kEnding,   // no more requests are taken
+    kBusy,    // the queue is full
+    kEnding,  // no more requests are taken
   };
   struct Submitted {
     Refusal refusal = Refusal::kNone;
@@ -60,8 +59,8 @@ class EngineThread {
   };
   // What is wrong with a request, before anything is made of it. Any thread.
   Status check(const GenerateRequest& request) const { return engine_->check(request); }
-  // The listener hears events until each choice has had its last one; never before this returns its
-  // ticket.
+  // The choices have passed check(). The listener hears events until each choice has had its last
+  // one; never before this returns its ticket.
   Submitted submit(std::vector<GenerateRequest> choices, std::shared_ptr<TokenListener> listener);
   // Every choice that has not ended hears kCancelled. Nothing if the ticket is over.
   void cancel(TicketId ticket);

@@ -8,18 +8,17 @@ namespace {
 
 using Kind = AnswerPart::Kind;
 
-std::string error_json(const ApiError& error) {
-  const Json body = Json::Object{
+Json error_json(const ApiError& error) {
+  return Json::Object{
       {"type", "error"},
       {"error", Json::Object{{"type", error_type(error.status)}, {"message", error.message}}}};
-  return body.dump();
 }
 
 }  // namespace
 
 HttpResponse messages_error_response(const ApiError& error) {
   HttpResponse out = error_response(error);
-  out.body = error_json(error);
+  out.body = error_json(error).dump();
   return out;
 }
 
@@ -46,8 +45,7 @@ Json MessagesAnswer::message(Json content, Json stop_reason, Json stop_sequence)
 }
 
 void MessagesAnswer::event(const Json& data) {
-  reply_->write(
-      str_cat("event: ", data.find("type")->as_string(), "\ndata: ", data.dump(), "\n\n"));
+  reply_->write(named_event(data.find("type")->as_string(), data));
 }
 
 void MessagesAnswer::on_token(int64_t, const TokenEvent& token) {
@@ -152,7 +150,7 @@ void MessagesAnswer::fail(const TokenEvent& token) {
     reply_->send(messages_error_response(error));
     return;
   }
-  reply_->write("event: error\ndata: " + error_json(error) + "\n\n");
+  event(error_json(error));
   reply_->end();
 }
 

@@ -1,5 +1,6 @@
 #include "server/messages_request.h"
 
+#include "engine/prompt.h"
 namespace fathom {
 
 namespace {
@@ -106,11 +107,7 @@ class MessagesReader {
     block.text("id", id, 256);
     block.text("name", name, 256);
     const Json* const input = json.find("input");
-    calls.push_back(Json::Object{
-        {"id", id},
-        {"type", "function"},
-        {"function",
-         Json::Object{{"name", name}, {"arguments", input == nullptr ? "{}" : input->dump()}}}});
+    calls.push_back(chat_call(id, name, input == nullptr ? "{}" : input->dump()));
   }
 
   void read_result(ApiFields& block) {

@@ -26,7 +26,7 @@ Json ResponsesAnswer::begin() {
 void ResponsesAnswer::event(std::string_view type, Json::Object fields) {
   if (!options_.stream) return;
   fields.insert(fields.begin(), {{"type", type}, {"sequence_number", n_events_++}});
-  reply_->write(str_cat("event: ", type, "\ndata: ", Json(std::move(fields)).dump(), "\n\n"));
+  reply_->write(named_event(type, std::move(fields)));
 }
 
 void ResponsesAnswer::item_event(std::string_view type, Json::Object fields) {
@@ -197,11 +197,7 @@ Json ResponsesAnswer::answer_message() const {
   Json calls = Json::array();
   for (const Item& item : items_) {
     if (item.kind == Kind::kContent) text += item.text;
-    if (item.kind == Kind::kCall)
-      calls.push_back(
-          Json::Object{{"id", item.call_id},
-                       {"type", "function"},
-                       {"function", Json::Object{{"name", item.name}, {"arguments", item.text}}}});
+    if (item.kind == Kind::kCall) calls.push_back(chat_call(item.call_id, item.name, item.text));
   }
   const bool has_calls = !calls.as_array().empty();
   Json out = Json::Object{{"role", "assistant"},

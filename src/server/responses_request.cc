@@ -1,5 +1,6 @@
 #include "server/responses_request.h"
 
+#include "engine/prompt.h"
 namespace fathom {
 
 namespace {
@@ -118,16 +119,13 @@ class InputReader {
     item.text("call_id", id, 256);
     item.text("name", name, 256);
     item.text("arguments", arguments);
-    Json call = Json::Object{{"id", id},
-                             {"type", "function"},
-                             {"function", Json::Object{{"name", name}, {"arguments", arguments}}}};
     Json::Array& messages = out_.messages.as_array();
     if (messages.empty() || messages.back().find("role")->as_string() != "assistant")
       keep(Json::Object{{"role", "assistant"}, {"content", Json()}});
     Json& last = messages.back();
     const Json* const known = last.find("tool_calls");
     Json calls = known == nullptr ? Json::array() : *known;
-    calls.push_back(std::move(call));
+    calls.push_back(chat_call(id, name, arguments));
     last.set("tool_calls", std::move(calls));
   }
 

@@ -198,8 +198,9 @@ GenerateRequest Routes::with_own_seed(const Call& call, const GenerateRequest& a
   return out;
 }
 
-TicketId Routes::submit(Call& call, std::vector<GenerateRequest> choices,
+TicketId Routes::submit(Call& call, bool stream, std::vector<GenerateRequest> choices,
                         std::shared_ptr<TokenListener> listener, bool ends_with_client) {
+  if (stream) call.reply->expect_events(events_head(call.headers));
   const EngineThread::Submitted submitted = engine_.submit(std::move(choices), std::move(listener));
   switch (submitted.refusal) {
     case EngineThread::Refusal::kNone:
@@ -208,9 +209,6 @@ TicketId Routes::submit(Call& call, std::vector<GenerateRequest> choices,
         call.reply->on_close([&engine = engine_, id = submitted.ticket] { engine.cancel(id); });
       }
       return submitted.ticket;
-    case EngineThread::Refusal::kRequest:
-      refuse(call, invalid_request("", submitted.message));
-      break;
     case EngineThread::Refusal::kBusy:
       refuse(call, {.status = 429,
                     .message = submitted.message + "; try again later",

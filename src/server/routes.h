@@ -64,14 +64,18 @@ class Routes {
   // The prompt of a conversation; false where it has been refused.
   bool make_prompt(Call& call, const ChatRequest& asked, std::vector<int32_t>& prompt,
                    AnswerParserOptions& parser);
-  // What the engine says of it; false where it has been refused.
+  // What the engine says of a request, before copies are made of it; false where it has been
+  // refused.
   bool check(Call& call, const GenerateRequest& request);
   // Where calls of tools are forced: the grammar of the answer; false where it has been refused.
   bool force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);
+  // All of the above for a conversation.
+  bool prepare(Call& call, const ChatRequest& asked, GenerateRequest& request,
+               AnswerParserOptions& parser);
   AnswerHead head(const Call& call, std::string_view id_prefix, const std::string& model) const;
-  // All choices of a request; 0 where it has been refused. ends_with_client: one that goes away
-  // cancels them.
-  TicketId submit(Call& call, std::vector<GenerateRequest> choices,
+  // All choices of a request, which check() has seen; 0 where they have been refused. stream: it is
+  // kept alive while it waits. ends_with_client: one that goes away cancels them.
+  TicketId submit(Call& call, bool stream, std::vector<GenerateRequest> choices,
                   std::shared_ptr<TokenListener> listener, bool ends_with_client = true);
   // Of "previous_response_id"; false where the request has been refused.
   bool earlier_messages(Call& call, const Json& body, Json& out);

@@ -33,7 +33,14 @@ bool Routes::make_prompt(Call& call, const ChatRequest& asked, std::vector<int32
   return true;
 }
 
-// Before copies are made of it.
+bool Routes::prepare(Call& call, const ChatRequest& asked, GenerateRequest& request,
+                     AnswerParserOptions& parser) {
+  if (!make_prompt(call, asked, request.prompt, parser) || !force_calls(call, asked, request))
+    return false;
+  request.grammar_after_reasoning = parser.in_reasoning;
+  return check(call, request);
+}
+
 bool Routes::check(Call& call, const GenerateRequest& request) {
   const Status status = engine_.check(request);
   if (!status.ok()) refuse(call, invalid_request("", status.error().message));
@@ -76,9 +83,7 @@ void Routes::chat_completions(Call& call) {
   GenerateRequest request =
       with_own_seed(call, asked.generation.request, asked.generation.has_seed);
   ChatAnswerOptions options;
-  if (!make_prompt(call, asked, request.prompt, options.parser)) return;
-  if (!force_calls(call, asked, request)) return;
-  request.grammar_after_reasoning = options.parser.in_reasoning;
+  if (!prepare(call, asked, request, options.parser)) return;
   options.head = head(call, "chatcmpl-", asked.model);
   options.n_choices = asked.generation.n;
   options.n_prompt = std::ssize(request.prompt);
@@ -87,14 +92,12 @@ void Routes::chat_completions(Call& call) {
   options.continuous_usage = asked.generation.continuous_usage;
   options.logprobs = asked.logprobs;
   if (request.routed_experts) options.n_expert_layers = config.n_moe_layers();
-  if (!check(call, request)) return;
   std::vector<GenerateRequest> choices;
   for (int64_t i = 0; i < asked.generation.n; ++i) {
     choices.push_back(request);
     choices.back().sampling.choice = i;
   }
-  if (asked.generation.stream) call.reply->expect_events(events_head(call.headers));
-  submit(call, std::move(choices),
+  submit(call, asked.generation.stream, std::move(choices),
          std::make_shared<ChatAnswer>(*model_.model.tokenizer, std::move(options), call.reply));
 }
 
@@ -108,16 +111,13 @@ void Routes::messages(Call& call) {
   if (!check_model(call, asked.model)) return;
   GenerateRequest request = with_own_seed(call, asked.generation.request, /*has_seed=*/false);
   MessagesAnswerOptions options;
-  if (!make_prompt(call, asked, request.prompt, options.parser)) return;
-  if (!force_calls(call, asked, request)) return;
-  request.grammar_after_reasoning = options.parser.in_reasoning;
+  if (!prepare(call, asked, request, options.parser)) return;
   options.head = head(call, "msg_", asked.model);
   options.n_prompt = std::ssize(request.prompt);
   options.stream = asked.generation.stream;
   std::vector<GenerateRequest> choices;
   choices.push_back(std::move(request));
-  if (asked.generation.stream) call.reply->expect_events(events_head(call.headers));
-  submit(call, std::move(choices),
+  submit(call, asked.generation.stream, std::move(choices),
          std::make_shared<MessagesAnswer>(std::move(options), call.reply));
 }
 
@@ -161,9 +161,9 @@ void Routes::completions(Call& call) {
     }
   }
   AnswerHead head = this->head(call, "cmpl-", asked.model);
-  if (asked.generation.stream) call.reply->expect_events(events_head(call.headers));
+  const bool stream = asked.generation.stream;
   submit(
-      call, std::move(choices),
+      call, stream, std::move(choices),
       std::make_shared<CompletionAnswer>(tokenizer, std::move(head), std::move(asked), call.reply));
 }
 

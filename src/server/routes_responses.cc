@@ -59,9 +59,7 @@ void Routes::responses(Call& call) {
   const GenerationFields& generation = asked.chat.generation;
   GenerateRequest request = with_own_seed(call, generation.request, generation.has_seed);
   ResponsesAnswerOptions options;
-  if (!make_prompt(call, asked.chat, request.prompt, options.parser)) return;
-  if (!force_calls(call, asked.chat, request)) return;
-  request.grammar_after_reasoning = options.parser.in_reasoning;
+  if (!prepare(call, asked.chat, request, options.parser)) return;
   options.head = head(call, "resp_", asked.chat.model);
   options.n_prompt = std::ssize(request.prompt);
   options.stream = generation.stream;
@@ -78,8 +76,8 @@ void Routes::responses(Call& call) {
   const Json begun = answer->begin();
   std::vector<GenerateRequest> choices;
   choices.push_back(std::move(request));
-  if (generation.stream) call.reply->expect_events(events_head(call.headers));
-  const TicketId ticket = submit(call, std::move(choices), std::move(answer), !asked.background);
+  const TicketId ticket =
+      submit(call, generation.stream, std::move(choices), std::move(answer), !asked.background);
   if (ticket == 0) {
     responses_->erase(owner, id);
     return;

@@ -1,11 +1,10 @@
 // Goal: the model inside the program is the one in models/default, byte for byte, and loads.
-#include "io/embedded_files.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <filesystem>
 
+#include "io/embedded_files.h"
 #include "io/files.h"
 #include "model/weights.h"
 
