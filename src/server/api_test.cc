@@ -275,7 +275,7 @@ TEST(ChatThinking, InItsThreeSpellings) {
 
 TEST(ChatRequests, WhatCannotBeGivenIsNotPassedOver) {
   for (const auto& [field, param] : std::vector<std::pair<std::string, std::string>>{
-           {R"("audio": {})", "audio"}, {R"("functions": [])", "functions"}})
+           {R"("audio": {})", "audio"}, {R"("prompt_logprobs": 1)", "prompt_logprobs"}})
     EXPECT_EQ(refused(body(field)), param) << field;
 }
 

@@ -27,8 +27,9 @@ ChatAnswer::ChatAnswer(const Tokenizer& tokenizer, ChatAnswerOptions options,
   for (int64_t i = 0; i < options_.n_choices; ++i) choices_.emplace_back(options_.parser);
 }
 
-std::string ChatAnswer::finish_name(const Choice& choice) {
-  if (choice.finish == FinishReason::kStop && !choice.calls.empty()) return "tool_calls";
+std::string ChatAnswer::finish_name(const Choice& choice) const {
+  if (choice.finish == FinishReason::kStop && !choice.calls.empty())
+    return options_.legacy_functions ? "function_call" : "tool_calls";
   return std::string(finish_reason_name(choice.finish));
 }
 
@@ -90,12 +91,22 @@ void ChatAnswer::collect(Choice& choice, const AnswerPart& part) {
   }
 }
 
+// Of a stream: a piece of the last call.
+Json ChatAnswer::call_delta(const Choice& choice, Json function, bool begins) const {
+  if (options_.legacy_functions)
+    return choice.calls.size() > 1 ? Json()
+                                   : Json(Json::Object{{"function_call", std::move(function)}});
+  Json call = Json::Object{{"index", std::ssize(choice.calls) - 1}};
+  if (begins) {
+    call.set("id", choice.calls.back().id);
+    call.set("type", "function");
+  }
+  call.set("function", std::move(function));
+  return Json::Object{{"tool_calls", Json::Array{std::move(call)}}};
+}
+
 // Of a stream: what the client adds to its message.
 Json ChatAnswer::delta(Choice& choice, const AnswerPart& part) {
-  const auto call = [&](Json::Object fields) {
-    fields.insert(fields.begin(), {"index", std::ssize(choice.calls) - 1});
-    return Json(Json::Object{{"tool_calls", Json::Array{Json(std::move(fields))}}});
-  };
   switch (part.kind) {
     case AnswerPart::Kind::kReasoning:
       // Clients look for either name.
@@ -104,11 +115,9 @@ Json ChatAnswer::delta(Choice& choice, const AnswerPart& part) {
       return Json::Object{{"content", part.text}};
     case AnswerPart::Kind::kCall:
       choice.calls.push_back({make_id("call_"), part.text, ""});
-      return call({{"id", choice.calls.back().id},
-                   {"type", "function"},
-                   {"function", Json::Object{{"name", part.text}, {"arguments", ""}}}});
+      return call_delta(choice, Json::Object{{"name", part.text}, {"arguments", ""}}, true);
     case AnswerPart::Kind::kArguments:
-      return call({{"function", Json::Object{{"arguments", part.text}}}});
+      return call_delta(choice, Json::Object{{"arguments", part.text}}, false);
   }
   return {};
 }
@@ -141,7 +150,10 @@ void ChatAnswer::stream_event(int64_t index, Choice& choice, const std::vector<A
     choice.logprobs = std::move(logprobs);
     choice.experts = std::move(experts);
   }
-  for (const AnswerPart& part : parts) send_chunk(index, choice, delta(choice, part), {});
+  for (const AnswerPart& part : parts) {
+    Json added = delta(choice, part);
+    if (!added.is_null()) send_chunk(index, choice, std::move(added), {});
+  }
   if (choice.finish != FinishReason::kNone)
     send_chunk(index, choice, Json::object(), finish_name(choice));
 }
@@ -166,7 +178,10 @@ Json ChatAnswer::message(const Choice& choice) const {
     out.set("reasoning_content", choice.reasoning);
     out.set("reasoning", choice.reasoning);
   }
-  if (!choice.calls.empty()) {
+  if (options_.legacy_functions && !choice.calls.empty()) {
+    const Call& call = choice.calls.front();
+    out.set("function_call", Json::Object{{"name", call.name}, {"arguments", call.arguments}});
+  } else if (!choice.calls.empty()) {
     Json calls = Json::array();
     for (const Call& call : choice.calls)
       calls.push_back(chat_call(call.id, call.name, call.arguments));

@@ -24,7 +24,8 @@ struct ChatAnswerOptions {
   bool include_usage = false;
   bool continuous_usage = false;
   bool logprobs = false;
-  int64_t n_expert_layers = 0;  // with routed_experts: of how many layers a token has them
+  bool legacy_functions = false;  // the first call is a "function_call", others are left out
+  int64_t n_expert_layers = 0;    // with routed_experts: of how many layers a token has them
 };
 
 class ChatAnswer final : public TokenListener {
@@ -49,10 +50,12 @@ class ChatAnswer final : public TokenListener {
     bool begun = false;
   };
 
-  static std::string finish_name(const Choice& choice);
+  std::string finish_name(const Choice& choice) const;
   AnswerUsage usage() const;
   void collect(Choice& choice, const AnswerPart& part);
+  // Null: nothing.
   Json delta(Choice& choice, const AnswerPart& part);
+  Json call_delta(const Choice& choice, Json function, bool begins) const;
   void send_chunk(int64_t index, Choice& choice, Json delta, Json finish_reason);
   void stream_event(int64_t index, Choice& choice, const std::vector<AnswerPart>& parts);
   void fail(const TokenEvent& event);

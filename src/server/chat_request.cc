@@ -4,6 +4,7 @@
 #include <array>
 
 #include "server/constraint_fields.h"
+#include "server/legacy_functions.h"
 
 namespace fathom {
 
@@ -171,16 +172,14 @@ void read_logprobs(ApiFields& fields, ChatRequest& out) {
 
 // What is asked for and cannot be given is not passed over.
 void refuse_what_is_missing(ApiFields& fields) {
-  for (const char* name : {"audio", "functions", "function_call", "prompt_logprobs"}) {
+  for (const char* name : {"audio", "prompt_logprobs"}) {
     if (fields.has(name))
       fields.fail(name, str_cat(name, " is not supported by this server"), "unsupported_value");
   }
 }
 
-}  // namespace
-
-std::optional<ApiError> parse_chat_request(const Json& body, const SamplingParams& defaults,
-                                           int64_t vocab_size, ChatRequest& out) {
+std::optional<ApiError> parse(const Json& body, const SamplingParams& defaults, int64_t vocab_size,
+                              ChatRequest& out) {
   ApiFields fields(body);
   fields.text("model", out.model, 1024);
   read_generation(fields, defaults, vocab_size, out.generation);
@@ -202,6 +201,20 @@ std::optional<ApiError> parse_chat_request(const Json& body, const SamplingParam
   if (!out.conversation.tools.as_array().empty()) out.context.set("tools", out.conversation.tools);
   out.context.set("add_generation_prompt", true);
   return {};
+}
+
+}  // namespace
+
+std::optional<ApiError> parse_chat_request(const Json& body, const SamplingParams& defaults,
+                                           int64_t vocab_size, ChatRequest& out) {
+  if (!has_legacy_functions(body)) return parse(body, defaults, vocab_size, out);
+  Json rewritten = body;
+  if (auto error = rewrite_legacy_functions(rewritten)) return error;
+  const Json* const functions = body.find("functions");
+  out.legacy_functions = functions != nullptr && !functions->is_null();
+  auto error = parse(rewritten, defaults, vocab_size, out);
+  if (error && out.legacy_functions) return with_legacy_names(*std::move(error));
+  return error;
 }
 
 }  // namespace fathom

@@ -22,6 +22,7 @@ struct ChatRequest {
   ChatMessages conversation;
   Json context;  // what the template sees
   bool parses_calls = false;
+  bool legacy_functions = false;  // the answer's call is a "function_call", and one at most
   std::optional<ForcedCalls> forced_calls;
   bool logprobs = false;
   bool stream_reasoning = true;

@@ -6,6 +6,7 @@
 #include "server/chat_request.h"
 #include "server/completion_answer.h"
 #include "server/completion_request.h"
+#include "server/legacy_functions.h"
 #include "server/messages_answer.h"
 #include "server/messages_request.h"
 #include "server/routes.h"
@@ -64,7 +65,9 @@ bool Routes::force_calls(Call& call, const ChatRequest& asked, GenerateRequest& 
                                                       *model_.model.tokenizer)
                                       : Result<Grammar>(form.error());
   if (!grammar.ok()) {
-    refuse(call, invalid_request(form.ok() ? "tools" : "tool_choice", grammar.error().message));
+    const ApiError error =
+        invalid_request(form.ok() ? "tools" : "tool_choice", grammar.error().message);
+    refuse(call, asked.legacy_functions ? with_legacy_names(error) : error);
     return false;
   }
   request.grammar = std::make_shared<const Grammar>(std::move(grammar).value());
@@ -91,6 +94,7 @@ void Routes::chat_completions(Call& call) {
   options.include_usage = asked.generation.include_usage;
   options.continuous_usage = asked.generation.continuous_usage;
   options.logprobs = asked.logprobs;
+  options.legacy_functions = asked.legacy_functions;
   if (request.routed_experts) options.n_expert_layers = config.n_moe_layers();
   std::vector<GenerateRequest> choices;
   for (int64_t i = 0; i < asked.generation.n; ++i) {

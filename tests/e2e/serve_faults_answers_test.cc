@@ -47,7 +47,7 @@ TEST_F(ServeFaultsAnswers, F15WrongTypesOfEveryField) {
                                              "add_generation_prompt"};
   const std::vector<std::string> texts = {"model", "reasoning_effort", "regex", "ebnf",
                                           "cache_salt"};
-  const std::vector<std::string> arrays = {"stop_token_ids", "tools"};
+  const std::vector<std::string> arrays = {"stop_token_ids", "tools", "functions"};
   const std::vector<std::string> objects = {"logit_bias", "response_format", "thinking",
                                             "chat_template_kwargs", "structured_outputs"};
   const auto check = [](const std::vector<std::string>& names,

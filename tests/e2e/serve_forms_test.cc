@@ -93,5 +93,54 @@ TEST_F(ServeForms, ForcedCallsAreCalls) {
   EXPECT_EQ(wrong.status, 400);
 }
 
+// OpenAI's older spelling: the answer's call is a function_call, streamed in pieces that join to
+// it.
+TEST_F(ServeForms, FunctionsAreToolsInTheirOlderSpelling) {
+  const std::string fields =
+      R"("temperature": 0.8, "seed": 3, "max_tokens": 200, "functions": [{"name": "add", "parameters":
+      {"type": "object", "properties": {"a": {"type": "integer", "maximum": 99, "minimum": 0}},
+      "required": ["a"]}}], "function_call": {"name": "add"})";
+  const std::string asked = R"("messages": [{"role": "user", "content": "Add."}], )" + fields;
+  const Json whole = server_->chat("{" + asked + "}").json();
+  const Json& message = at(whole, {"choices", "0", "message"});
+  EXPECT_EQ(text_at(whole, {"choices", "0", "finish_reason"}), "function_call") << whole.dump();
+  EXPECT_EQ(message.find("tool_calls"), nullptr);
+  EXPECT_TRUE(at(message, {"content"}).is_null());
+  EXPECT_EQ(text_at(message, {"function_call", "name"}), "add");
+  const auto arguments = parse_json(text_at(message, {"function_call", "arguments"}));
+  ASSERT_TRUE(arguments.ok());
+  EXPECT_TRUE(at(*arguments, {"a"}).is_int());
+
+  const std::vector<Json> events = server_->chat("{" + asked + R"(, "stream": true})").events();
+  std::string name, pieces;
+  for (const Json& event : events) {
+    const Json& call = at(event, {"choices", "0", "delta", "function_call"});
+    if (call.is_null()) continue;
+    if (call.find("name") != nullptr) name += text_at(call, {"name"});
+    pieces += text_at(call, {"arguments"});
+  }
+  EXPECT_EQ(name, "add");
+  EXPECT_EQ(pieces, text_at(message, {"function_call", "arguments"}));
+  EXPECT_EQ(text_at(events.back(), {"choices", "0", "finish_reason"}), "function_call");
+
+  // The call and its result come back as the prompt that tools make of them.
+  const std::string call = R"({"name": "add", "arguments": "{\"a\": 1}"})";
+  const auto prompt = [&](const std::string& older) {
+    return text_at(
+        server_
+            ->ask("POST", "/render",
+                  R"({"messages": [{"role": "user", "content": "Add."}, )" + older + "]}")
+            .json(),
+        {"prompt"});
+  };
+  const std::string older =
+      prompt(R"({"role": "assistant", "content": null, "function_call": )" + call +
+             R"(}, {"role": "function", "name": "add", "content": "2"})");
+  EXPECT_NE(older.find("add"), std::string::npos);
+  EXPECT_EQ(older, prompt(R"({"role": "assistant", "content": null, "tool_calls": [{"id": "c",
+      "type": "function", "function": )" +
+                          call + R"(}]}, {"role": "tool", "tool_call_id": "c", "content": "2"})"));
+}
+
 }  // namespace
 }  // namespace fathom::test

@@ -1,0 +1,150 @@
+#include "server/legacy_functions.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/str_cat.h"
+#include "server/api_fields.h"
+
+namespace fathom {
+
+namespace {
+
+bool is_given(const Json& json, std::string_view name) {
+  const Json* const value = json.find(name);
+  return value != nullptr && !value->is_null();
+}
+
+void erase(Json& json, std::string_view name) {
+  std::erase_if(json.as_object(), [name](const Json::Member& m) { return m.first == name; });
+}
+
+bool is_result(const Json& message) {
+  const Json* const role = message.find("role");
+  return role != nullptr && role->is_string() && role->as_string() == "function";
+}
+
+// Gives calls ids, and results the id of the call that they answer.
+class MessageRewriter {
+ public:
+  std::optional<ApiError> rewrite(Json& message, size_t index) {
+    ApiFields fields(message, str_cat("messages[", index, "]."));
+    const Json* const call = fields.object("function_call");
+    std::string name;
+    if (call != nullptr) {
+      if (is_given(message, "tool_calls"))
+        fields.fail("function_call", str_cat(fields.path_of("function_call"),
+                                             " and tool_calls are given; give one"));
+      ApiFields inner(*call, fields.path_of("function_call."));
+      std::string arguments;
+      inner.text("name", name, 256);
+      inner.text("arguments", arguments);
+      fields.take(inner.error());
+    } else if (is_result(message)) {
+      fields.text("name", name, 256);
+      if (fields.ok() && last_id(name).empty())
+        fields.fail("name", str_cat(fields.path_of("name"), " is \"", name,
+                                    "\", which no call before it has"));
+    }
+    if (!fields.ok()) return fields.error();
+    if (call != nullptr) {
+      calls_.emplace_back(name, str_cat("function_call_", index));
+      Json made =
+          Json::Object{{"id", calls_.back().second}, {"type", "function"}, {"function", *call}};
+      message.set("tool_calls", Json::Array{std::move(made)});
+    } else if (is_result(message)) {
+      message.set("role", "tool");
+      message.set("tool_call_id", last_id(name));
+    }
+    erase(message, "function_call");
+    return std::nullopt;
+  }
+
+ private:
+  std::string last_id(std::string_view name) const {
+    const auto found = std::find_if(calls_.rbegin(), calls_.rend(),
+                                    [name](const auto& call) { return call.first == name; });
+    return found == calls_.rend() ? "" : found->second;
+  }
+
+  std::vector<std::pair<std::string, std::string>> calls_;  // names and ids
+};
+
+void rewrite_choice(ApiFields& fields, Json& made) {
+  const Json* const choice = fields.find("function_call");
+  if (choice == nullptr || !fields.ok()) return;
+  const bool is_none = choice->is_string() && choice->as_string() == "none";
+  if (is_none || (choice->is_string() && choice->as_string() == "auto")) {
+    made.set("tool_choice", *choice);
+  } else if (choice->is_object() && is_given(*choice, "name")) {
+    made.set("tool_choice", Json::Object{{"type", "function"}, {"function", *choice}});
+  } else {
+    fields.fail("function_call", "function_call is none of \"auto\", \"none\" and {\"name\": …}");
+  }
+  if (!is_none && !fields.has("functions"))
+    fields.fail("function_call", "function_call goes with functions");
+}
+
+void replace(std::string& text, std::string_view from, std::string_view to) {
+  if (const size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+bool has_legacy_functions(const Json& body) {
+  if (is_given(body, "functions") || is_given(body, "function_call")) return true;
+  const Json* const messages = body.find("messages");
+  return messages != nullptr && messages->is_array() &&
+         std::any_of(messages->as_array().begin(), messages->as_array().end(),
+                     [](const Json& m) { return is_given(m, "function_call") || is_result(m); });
+}
+
+std::optional<ApiError> rewrite_legacy_functions(Json& body) {
+  ApiFields fields(body);
+  Json made = Json::object();
+  const Json* const functions = fields.array("functions");
+  for (const auto& [older, newer] :
+       {std::pair("functions", "tools"), std::pair("function_call", "tool_choice")}) {
+    const bool both = fields.has(older) && (fields.has("tools") || fields.has("tool_choice"));
+    if (both) fields.fail(older, str_cat(older, " is the older spelling of ", newer, "; give one"));
+  }
+  if (functions != nullptr) {
+    Json tools = Json::array();
+    for (const Json& function : functions->as_array())
+      tools.push_back(Json::Object{{"type", "function"}, {"function", function}});
+    made.set("tools", std::move(tools));
+    made.set("parallel_tool_calls", false);
+  }
+  rewrite_choice(fields, made);
+  if (!fields.ok()) return fields.error();
+  erase(body, "functions");
+  erase(body, "function_call");
+  for (auto& [name, value] : made.as_object()) body.set(name, std::move(value));
+  MessageRewriter rewriter;
+  for (auto& [name, value] : body.as_object()) {
+    if (name != "messages" || !value.is_array()) continue;
+    for (size_t i = 0; i < value.as_array().size(); ++i) {
+      Json& message = value.as_array()[i];
+      if (!message.is_object()) continue;
+      if (auto error = rewriter.rewrite(message, i)) return error;
+    }
+  }
+  return std::nullopt;
+}
+
+ApiError with_legacy_names(ApiError error) {
+  const std::string given = error.param;
+  if (given.starts_with("tools")) {
+    replace(error.param, "tools", "functions");
+    replace(error.param, "].function", "]");
+  } else if (given.starts_with("tool_choice")) {
+    replace(error.param, "tool_choice", "function_call");
+    replace(error.param, ".function", "");
+  }
+  if (!given.empty()) replace(error.message, given, error.param);
+  return error;
+}
+
+}  // namespace fathom
