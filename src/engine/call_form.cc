@@ -27,14 +27,25 @@ Json two_calls() {
   return messages;
 }
 
-// Text as a model writes it: what spells added tokens are those.
-Expr model_text(GrammarBuilder& b, const Tokenizer& tokenizer, std::string_view text) {
+// Text as a model writes it: what spells added tokens are those. n_read: of its tokens that are
+// left out at the beginning.
+Expr model_text(GrammarBuilder& b, const Tokenizer& tokenizer, std::string_view text,
+                size_t n_read = 0) {
   std::vector<Expr> parts;
-  for (const int32_t id : tokenizer.encode(text, {.recognize_added = true})) {
+  const std::vector<int32_t> ids = tokenizer.encode(text, {.recognize_added = true});
+  for (const int32_t id : std::span<const int32_t>(ids).subspan(n_read)) {
     const std::string_view bytes = tokenizer.token_bytes(id);
     parts.push_back(tokenizer.is_added(id) ? b.control_token(bytes) : b.text(bytes));
   }
   return b.sequence(std::move(parts));
+}
+
+Result<Expr> arguments_expr(GrammarBuilder& b, const CallableTool& tool) {
+  if (tool.is_free) return b.repeat(b.characters({}, /*negated=*/true), 0, -1);
+  // {}, as some clients write it, means no more than that they are an object.
+  if (tool.parameters == nullptr || tool.parameters->as_object().empty())
+    return json_object_expr(b);
+  return json_schema_expr(b, *tool.parameters);
 }
 
 }  // namespace
@@ -70,7 +81,9 @@ Result<CallForm> read_call_form(PromptBuilder& prompts) {
     form.to_arguments = from_to(name[0] + kNames[0].size(), arguments[0]);
     form.between = from_to(arguments[0] + kArguments[0].size(), name[1]);
     form.tail = from_to(arguments[1] + kArguments[1].size(), end + markers.section_end.size());
-    form.has_more = form.to_arguments == from_to(name[1] + kNames[1].size(), arguments[1]);
+    form.close = form.tail.substr(0, form.tail.find(markers.call_end));
+    form.has_more = form.to_arguments == from_to(name[1] + kNames[1].size(), arguments[1]) &&
+                    form.between.starts_with(form.close);
     return form;
   }
   return invalid_error(
@@ -78,26 +91,37 @@ Result<CallForm> read_call_form(PromptBuilder& prompts) {
 }
 
 Result<Grammar> calls_grammar(const CallForm& form, std::span<const CallableTool> tools,
-                              int64_t calls_max, const Tokenizer& tokenizer) {
+                              const CallsGrammarOptions& options, const Tokenizer& tokenizer) {
   GrammarBuilder b;
   std::vector<Expr> bodies;
+  const auto text = [&](std::string_view of) { return model_text(b, tokenizer, of); };
   for (const CallableTool& tool : tools) {
-    // {}, as some clients write it, means no more than that they are an object.
-    const bool is_free = tool.parameters == nullptr || tool.parameters->as_object().empty();
-    const auto arguments =
-        is_free ? Result<Expr>(json_object_expr(b)) : json_schema_expr(b, *tool.parameters);
+    const auto arguments = arguments_expr(b, tool);
     if (!arguments.ok())
       return invalid_error(str_cat("the parameters of ", tool.name), arguments.error().message);
-    bodies.push_back(
-        b.sequence({b.text(tool.name), model_text(b, tokenizer, form.to_arguments), *arguments}));
+    std::vector<Expr> parts = {b.text(tool.name), text(form.to_arguments), *arguments};
+    if (!tool.is_free) parts.push_back(text(form.close));
+    bodies.push_back(b.sequence(std::move(parts)));
   }
   const int32_t one = b.declare_rule(), root = b.declare_rule();
   b.define_rule(one, b.choice(std::move(bodies)));
-  const Expr more = b.sequence({model_text(b, tokenizer, form.between), b.call(one)});
-  b.define_rule(root, b.sequence({model_text(b, tokenizer, form.head), b.call(one),
-                                  b.repeat(more, 0, form.has_more ? calls_max - 1 : 0),
-                                  model_text(b, tokenizer, form.tail)}));
+  const auto behind_close = [&](const std::string& all) {
+    return text(std::string_view(all).substr(form.close.size()));
+  };
+  const int64_t n_more = form.has_more ? options.calls_max - 1 : 0;
+  const Expr more =
+      form.has_more ? b.sequence({behind_close(form.between), b.call(one)}) : b.empty();
+  b.define_rule(
+      root, b.sequence({model_text(b, tokenizer, form.head, options.opened ? 1 : 0), b.call(one),
+                        b.repeat(more, 0, n_more), behind_close(form.tail)}));
   return b.finish(root);
+}
+
+Result<int32_t> calls_opener(const CallForm& form, const Tokenizer& tokenizer) {
+  const std::vector<int32_t> ids = tokenizer.encode(form.head, {.recognize_added = true});
+  if (ids.empty() || !tokenizer.is_added(ids.front()))
+    return invalid_error("this model has no token of its own that begins calls of tools");
+  return ids.front();
 }
 
 }  // namespace fathom

@@ -1,5 +1,7 @@
 // Goal: schemas, regular expressions and EBNF allow what they say, and hostile ones are refused in
 // bounded time. Method: texts that belong and texts that do not.
+#include "engine/constraint.h"
+
 #include <gtest/gtest.h>
 
 #include "engine/ebnf.h"
@@ -268,6 +270,36 @@ TEST(Schema, ManyValuesAndTypes) {
         R"({"type": "integer", "exclusiveMinimum": 9223372036854775807})",
         R"({"type": "integer", "exclusiveMaximum": -9223372036854775808})"})
     EXPECT_NE(refused(text), "taken") << text;
+}
+
+// Free, then digits behind the opener, then free again; within reasoning the opener is a word.
+TEST(Constraint, IsOpenedByATokenAgainAndAgain) {
+  const Texts words = {"a", "1", "</think>", "\xff<open>"};
+  const TokenTrie trie(words);
+  const auto grammar = std::make_shared<const Grammar>(regex_grammar("1{2}").value());
+  constexpr int32_t kA = 0, kOne = 1, kEnd = 2, kOpen = 3, kStop = 4;
+  Constraint constraint(grammar, trie, 5, /*after_reasoning=*/true, kOpen);
+  const auto accept = [&](int32_t token) {
+    constraint.accept(token, words[static_cast<size_t>(token)]);
+  };
+  const std::vector<int32_t> stops = {kStop};
+  EXPECT_FALSE(constraint.decides_end());
+  for (const int32_t token : {kA, kOpen, kA, kEnd, kA}) {
+    EXPECT_TRUE(constraint.allowed(stops).empty());
+    accept(token);
+  }
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(constraint.allowed(stops).empty());
+    accept(kOpen);
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_EQ(constraint.allowed(stops).size(), 1u);
+      EXPECT_EQ(constraint.allowed(stops)[0], uint64_t{1} << kOne);
+      accept(kOne);
+    }
+    EXPECT_TRUE(constraint.allowed(stops).empty());
+    EXPECT_FALSE(constraint.is_complete());
+    accept(kA);
+  }
 }
 
 }  // namespace

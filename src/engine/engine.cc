@@ -144,7 +144,7 @@ Result<RequestId> Engine::submit(GenerateRequest request, EventSink& sink) {
   if (asked.grammar != nullptr) {
     if (trie_ == nullptr) trie_ = std::make_unique<TokenTrie>(*tokenizer_);
     running->constraint.emplace(asked.grammar, *trie_, model_.config().vocab_size,
-                                asked.grammar_after_reasoning);
+                                asked.grammar_after_reasoning, asked.grammar_opener);
   }
   running->counts.add_prompt(asked.prompt);
   running->ids.reserve(static_cast<size_t>(running->n_prompt() + running->max_tokens));

@@ -89,9 +89,10 @@ bool Engine::accept_token(Running& running, int64_t logit_row) {
   const int64_t vocab_size = model_.config().vocab_size;
   const std::span<const float> logits(logits_.data() + logit_row * vocab_size,
                                       static_cast<size_t>(vocab_size));
-  // Where there is a grammar, it says when the answer may end; before it holds, nothing ends.
-  const bool may_stop = running.constraint ? running.constraint->holds()
-                                           : running.n_generated() >= request.min_tokens;
+  // Where a grammar says when the answer may end, nothing ends before it holds.
+  const bool may_stop = running.constraint && running.constraint->decides_end()
+                            ? running.constraint->holds()
+                            : running.n_generated() >= request.min_tokens;
   TokenEvent event;
   event.request = running.id;
   const std::span<const uint64_t> allowed = running.constraint

@@ -15,6 +15,10 @@ constexpr int64_t kTokenBytesMax = 16 << 20;  // of the sets of tokens that are 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar, const TokenTrie& trie)
     : grammar_(std::move(grammar)), trie_(trie), frames_(1, Frame{-1, -1}) {
   path_.resize(static_cast<size_t>(trie.depth_max()) + 1);
+  restart();
+}
+
+void GrammarMatcher::restart() {
   Open open;
   enter({grammar_->rule_start(grammar_->root()), 0}, open);
   current_ = set_of(std::move(open.places), open.may_end);

@@ -40,6 +40,8 @@ class GrammarMatcher {
   bool accept(int32_t token);
   // Likewise of bytes.
   bool accept_bytes(std::string_view bytes);
+  // Back to the beginning; what is known of sets and tokens stays.
+  void restart();
 
  private:
   // A place in the grammar: a state, and the calls that it is inside of.

@@ -33,6 +33,9 @@ struct GenerateRequest {
   // The answer's text belongs to it; the answer ends where it is complete. Needs a tokenizer.
   std::shared_ptr<const Grammar> grammar = {};
   bool grammar_after_reasoning = false;  // it holds from behind </think> on
+  // The grammar holds from behind this token to its end, as often as the token comes, and what is
+  // around is free. -1: it holds for all of the answer.
+  int32_t grammar_opener = -1;
   int64_t priority = 0;  // higher ones come first; equal ones in the order of arrival
   // Ends with kExpired at the first step after it.
   std::optional<std::chrono::steady_clock::time_point> deadline = {};

@@ -255,6 +255,25 @@ TEST(ChatTools, CallsAreForcedAsAsked) {
   EXPECT_EQ(free.conversation.tools.as_array().size(), 1u);
 }
 
+TEST(ChatTools, StrictOnesBindCallsThatAreNotForced) {
+  const auto read = [](const std::string& more) {
+    return accepted(
+        body(R"("tools": [{"type": "function", "function": {"name": "f", "strict": true}},
+        {"type": "function", "function": {"name": "g"}}])" +
+             more));
+  };
+  EXPECT_GT(read("").strict_calls_max.value_or(0), 1);
+  EXPECT_EQ(read(R"(, "parallel_tool_calls": false)").strict_calls_max, 1);
+  EXPECT_FALSE(read(R"(, "tool_choice": "required")").strict_calls_max.has_value());
+  EXPECT_FALSE(read(R"(, "tool_choice": "none")").strict_calls_max.has_value());
+  EXPECT_FALSE(read(R"(, "regex": "a")").strict_calls_max.has_value());
+  EXPECT_FALSE(read(R"(, "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto",
+      "tools": [{"type": "function", "function": {"name": "g"}}]}})")
+                   .strict_calls_max.has_value());
+  EXPECT_EQ(refused(body(R"("tools": [{"function": {"name": "f", "strict": 1}}])")),
+            "tools[0].function.strict");
+}
+
 TEST(ChatThinking, InItsThreeSpellings) {
   const auto thinking = [](const std::string& more) {
     const ChatRequest read = accepted(body(more));

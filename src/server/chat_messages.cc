@@ -136,6 +136,7 @@ void read_tools(ApiFields& fields, ChatMessages& out) {
   for (size_t i = 0; i < n && fields.ok(); ++i) {
     ApiFields tool(tools->as_array()[i], str_cat("tools[", i, "]."));
     std::string type = "function", name, description;
+    bool strict = false;
     tool.text("type", type, 40);
     if (type != "function")
       tool.fail("type", str_cat(tool.path_of("type"), " is \"", type, "\", expected function"));
@@ -147,6 +148,7 @@ void read_tools(ApiFields& fields, ChatMessages& out) {
       inner.text("name", name);
       inner.text("description", description);
       inner.object("parameters");
+      inner.boolean("strict", strict);
       if (inner.ok() && !is_function_name(name))
         inner.fail("name", str_cat(inner.path_of("name"), " is \"", name.substr(0, 80),
                                    "\", expected 1 to 64 letters, digits, _, - and ."));
@@ -160,6 +162,11 @@ void read_tools(ApiFields& fields, ChatMessages& out) {
 }
 
 }  // namespace
+
+bool is_strict(const Json& tool) {
+  const Json* const strict = tool.find("function")->find("strict");
+  return strict != nullptr && strict->is_bool() && strict->as_bool();
+}
 
 void read_messages(ApiFields& fields, ChatMessages& out) {
   const Json* const messages = fields.array("messages");

@@ -23,4 +23,7 @@ struct ChatMessages {
 // and sounds are refused by name; a result of a tool must answer a call before it.
 void read_messages(ApiFields& fields, ChatMessages& out);
 
+// Of a tool that has been read: "strict": true.
+bool is_strict(const Json& tool);
+
 }  // namespace fathom

@@ -65,6 +65,15 @@ class ToolChoiceReader {
     bool parallel = true;
     fields_.boolean("parallel_tool_calls", parallel);
     most_ = parallel ? kForcedCallsMax : 1;
+    read_choice();
+    // Where another field says what the answer is, no call can come.
+    const bool is_free = !out_.forced_calls && out_.generation.request.grammar == nullptr;
+    if (fields_.ok() && is_free && std::any_of(tools().begin(), tools().end(), is_strict))
+      out_.strict_calls_max = most_;
+  }
+
+ private:
+  void read_choice() {
     const Json* const choice = fields_.find("tool_choice");
     if (choice == nullptr || !fields_.ok()) return;
     if (choice->is_object()) {
@@ -76,7 +85,6 @@ class ToolChoiceReader {
     }
   }
 
- private:
   const Json::Array& tools() const { return out_.conversation.tools.as_array(); }
 
   void refuse() {
@@ -187,9 +195,9 @@ std::optional<ApiError> parse(const Json& body, const SamplingParams& defaults, 
     fields.fail(fields.has("max_completion_tokens") ? "max_completion_tokens" : "max_tokens",
                 "max_tokens is 0, expected 1 or more");
   read_messages(fields, out.conversation);
+  read_constraint(fields, out.generation.request);
   ToolChoiceReader(fields, out).read();
   read_logprobs(fields, out);
-  read_constraint(fields, out.generation.request);
   if (out.forced_calls && out.generation.request.grammar != nullptr)
     fields.fail("tool_choice",
                 "tool_choice wants calls, and another field a form of text; give one");

@@ -24,6 +24,8 @@ struct ChatRequest {
   bool parses_calls = false;
   bool legacy_functions = false;  // the answer's call is a "function_call", and one at most
   std::optional<ForcedCalls> forced_calls;
+  // Where calls are not forced and a tool is strict: how many at once, if there are any.
+  std::optional<int64_t> strict_calls_max;
   bool logprobs = false;
   bool stream_reasoning = true;
 };

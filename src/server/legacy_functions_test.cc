@@ -88,7 +88,7 @@ TEST(LegacyFunctions, WhatIsWrongIsNamedAsTheClientDid) {
     const auto error = parse_chat_request(json(text), {}, 1000, out);
     ASSERT_TRUE(error.has_value()) << text;
     EXPECT_EQ(error->param, param) << text << error->message;
-    if (text.find("tools") == std::string::npos) {
+    if (text.find("tool") == std::string::npos) {
       EXPECT_EQ(error->message.find("tools"), std::string::npos) << error->message;
     }
   }

@@ -131,12 +131,15 @@ void read_tools(ApiFields& fields, Json& made) {
     for (size_t i = 0; i < tools->as_array().size() && fields.ok(); ++i) {
       ApiFields tool(tools->as_array()[i], str_cat("tools[", i, "]."));
       std::string name, description;
+      bool strict = false;
       tool.text("name", name);
+      tool.boolean("strict", strict);
       tool.text("description", description);
       const Json* const schema = tool.object("input_schema");
       fields.take(tool.error());
       Json function = Json::Object{{"name", name}, {"description", description}};
       if (schema != nullptr) function.set("parameters", *schema);
+      if (strict) function.set("strict", true);
       list.push_back(Json::Object{{"type", "function"}, {"function", std::move(function)}});
     }
     made.set("tools", std::move(list));

@@ -67,8 +67,9 @@ class Routes {
   // What the engine says of a request, before copies are made of it; false where it has been
   // refused.
   bool check(Call& call, const GenerateRequest& request);
-  // Where calls of tools are forced: the grammar of the answer; false where it has been refused.
-  bool force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);
+  // Where calls of tools are forced, or a tool is strict: their grammar; false where it has been
+  // refused.
+  bool constrain_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);
   // All of the above for a conversation.
   bool prepare(Call& call, const ChatRequest& asked, GenerateRequest& request,
                AnswerParserOptions& parser);

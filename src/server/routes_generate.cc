@@ -36,7 +36,7 @@ bool Routes::make_prompt(Call& call, const ChatRequest& asked, std::vector<int32
 
 bool Routes::prepare(Call& call, const ChatRequest& asked, GenerateRequest& request,
                      AnswerParserOptions& parser) {
-  if (!make_prompt(call, asked, request.prompt, parser) || !force_calls(call, asked, request))
+  if (!make_prompt(call, asked, request.prompt, parser) || !constrain_calls(call, asked, request))
     return false;
   request.grammar_after_reasoning = parser.in_reasoning;
   return check(call, request);
@@ -48,28 +48,40 @@ bool Routes::check(Call& call, const GenerateRequest& request) {
   return status.ok();
 }
 
-bool Routes::force_calls(Call& call, const ChatRequest& asked, GenerateRequest& request) {
-  if (!asked.forced_calls) return true;
+bool Routes::constrain_calls(Call& call, const ChatRequest& asked, GenerateRequest& request) {
+  const auto& forced = asked.forced_calls;
+  if (!forced && !asked.strict_calls_max) return true;
   std::vector<CallableTool> tools;
   for (const Json& tool : asked.conversation.tools.as_array()) {
     const Json& function = *tool.find("function");
     const std::string& name = function.find("name")->as_string();
-    const auto& names = asked.forced_calls->names;
-    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
+    if (forced &&
+        std::find(forced->names.begin(), forced->names.end(), name) == forced->names.end())
+      continue;
     const Json* const parameters = function.find("parameters");
     tools.push_back(
-        {name, parameters != nullptr && parameters->is_object() ? parameters : nullptr});
+        {.name = name,
+         .parameters = parameters != nullptr && parameters->is_object() ? parameters : nullptr,
+         .is_free = !forced && !is_strict(tool)});
   }
-  const Result<CallForm> form = read_call_form(model_.prompts);
-  Result<Grammar> grammar = form.ok() ? calls_grammar(*form, tools, asked.forced_calls->calls_max,
-                                                      *model_.model.tokenizer)
-                                      : Result<Grammar>(form.error());
-  if (!grammar.ok()) {
-    const ApiError error =
-        invalid_request(form.ok() ? "tools" : "tool_choice", grammar.error().message);
+  const auto refuse_as = [&](std::string_view param, const std::string& message) {
+    const ApiError error = invalid_request(param, message);
     refuse(call, asked.legacy_functions ? with_legacy_names(error) : error);
     return false;
+  };
+  const Tokenizer& tokenizer = *model_.model.tokenizer;
+  const Result<CallForm> form = read_call_form(model_.prompts);
+  if (!form.ok()) return refuse_as(forced ? "tool_choice" : "tools", form.error().message);
+  if (!forced) {
+    const Result<int32_t> opener = calls_opener(*form, tokenizer);
+    if (!opener.ok()) return refuse_as("tools", opener.error().message);
+    request.grammar_opener = *opener;
   }
+  Result<Grammar> grammar = calls_grammar(
+      *form, tools,
+      {.calls_max = forced ? forced->calls_max : *asked.strict_calls_max, .opened = !forced},
+      tokenizer);
+  if (!grammar.ok()) return refuse_as("tools", grammar.error().message);
   request.grammar = std::make_shared<const Grammar>(std::move(grammar).value());
   return true;
 }

@@ -93,6 +93,61 @@ TEST_F(ServeForms, ForcedCallsAreCalls) {
   EXPECT_EQ(wrong.status, 400);
 }
 
+// Calls that the model may make: the one that it is led to begins and ends as the tool's schema
+// says, what comes before is its own, and drafts change nothing.
+TEST_F(ServeForms, StrictToolsBindCallsThatAreNotForced) {
+  const auto id_of = [](const std::string& text) {
+    return at(server_
+                  ->ask("POST", "/tokenize",
+                        "{\"add_special_tokens\": false, \"prompt\": \"" + text + "\"}")
+                  .json(),
+              {"tokens", "0"})
+        .dump();
+  };
+  const auto body = [&](const std::string& bias) {
+    return R"({"messages": [{"role": "user", "content": "Add."}], "temperature": 0.9, "seed": 5,
+        "max_tokens": 120, "parallel_tool_calls": false, "stop_token_ids": [)" +
+           id_of("<｜tool▁calls▁end｜>") + R"(], "logit_bias": {")" +
+           id_of("<｜tool▁calls▁begin｜>") + "\": " + bias + R"(},
+        "tools": [{"type": "function", "function": {"name": "add", "strict": true, "parameters": {"type":
+        "object", "properties": {"a": {"type": "integer", "minimum": 10, "maximum": 99}, "kind": {"enum":
+        ["x", "y"]}}, "required": ["a", "kind"], "additionalProperties": false}}}]})";
+  };
+  const Json called = server_->chat(body("100")).json();
+  EXPECT_EQ(text_at(called, {"choices", "0", "finish_reason"}), "tool_calls") << called.dump();
+  const Json& calls = at(called, {"choices", "0", "message", "tool_calls"});
+  ASSERT_TRUE(calls.is_array());
+  for (const Json& call : calls.as_array()) {
+    EXPECT_EQ(text_at(call, {"function", "name"}), "add");
+    const auto arguments = parse_json(text_at(call, {"function", "arguments"}));
+    ASSERT_TRUE(arguments.ok()) << call.dump();
+    EXPECT_GE(at(*arguments, {"a"}).as_int(), 10);
+    EXPECT_EQ(at(*arguments, {"kind"}).as_string().size(), 1u);
+  }
+  // A call that comes late or never leaves the text alone.
+  const Json free = server_->chat(body("-100")).json();
+  EXPECT_EQ(at(free, {"choices", "0", "message"}).find("tool_calls"), nullptr);
+  EXPECT_FALSE(text_at(free, {"choices", "0", "message", "content"}).empty());
+  const RunningServer drafting({"--drafts", "on"}), plain({"--drafts", "off"});
+  for (const std::string bias : {"100", "10", "-100"}) {
+    const auto message = [&](const RunningServer& server) {
+      Json made = at(server.chat(body(bias)).json(), {"choices", "0", "message"});
+      const Json* const found = made.find("tool_calls");
+      if (found == nullptr) return made.dump();
+      Json list = *found;
+      for (Json& call : list.as_array()) call.set("id", "");
+      made.set("tool_calls", std::move(list));
+      return made.dump();
+    };
+    EXPECT_EQ(message(drafting), message(plain)) << bias;
+  }
+  EXPECT_EQ(server_
+                ->chat(R"({"messages": [{"role": "user", "content": "?"}], "tools": [
+      {"type": "function", "function": {"name": "f", "strict": true, "parameters": {"not": {}}}}]})")
+                .status,
+            400);
+}
+
 // OpenAI's older spelling: the answer's call is a function_call, streamed in pieces that join to
 // it.
 TEST_F(ServeForms, FunctionsAreToolsInTheirOlderSpelling) {

@@ -13,6 +13,7 @@
 
 #include "engine/json_schema.h"
 #include "engine/loaded_model.h"
+#include "engine/regex_grammar.h"
 #include "tests/support/models.h"
 
 namespace fathom {
@@ -208,6 +209,46 @@ TEST_P(EngineBytes, DraftsWithinAGrammarAreInvisible) {
     ASSERT_TRUE(json.ok()) << text;
     EXPECT_GE(json->as_array().size(), 2u);
   }
+}
+
+// A grammar that a token opens, again and again: digits behind each full stop, else what the model
+// wants.
+TEST_P(EngineBytes, DraftsAroundAnOpenedGrammarAreInvisible) {
+  const auto model = open(default_folder(), GetParam().isa, GetParam().attention, 50, 4);
+  const auto grammar = std::make_shared<const Grammar>(regex_grammar("[0-9]{3}!").value());
+  const auto stop = model->tokenizer->encode(".");
+  ASSERT_EQ(stop.size(), 1u);
+  std::vector<GenerateRequest> all;
+  for (uint32_t i = 0; i < 4; ++i) {
+    all.push_back(request(20 + 9 * static_cast<int64_t>(i), 70 + i, 120));
+    all.back().grammar = grammar;
+    all.back().grammar_opener = stop[0];
+    all.back().sampling.temperature = i % 2 == 0 ? 0.0 : 0.9;
+    all.back().sampling.logit_bias = {{stop[0], 3.0f}};
+  }
+  model->drafting = Drafting::kOff;
+  const auto expected = alone(*model, all);
+  model->drafting = Drafting::kOn;
+  const auto engine = model->make_engine();
+  std::vector<Answer> answers(all.size());
+  for (size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(engine->submit(all[i], answers[i]).ok());
+  while (!engine->idle()) engine->step();
+  int64_t n_opened = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(answers[i], expected[i]) << "request " << i;
+    EXPECT_EQ(std::ssize(answers[i].tokens), 120);
+    EXPECT_GT(answers[i].usage.accepted_tokens, 0);
+    for (size_t at = 0; at < answers[i].tokens.size(); ++at) {
+      if (answers[i].tokens[at] != stop[0]) continue;
+      const std::string text = model->tokenizer->decode(
+          std::span<const int32_t>(answers[i].tokens).subspan(at + 1), false);
+      ++n_opened;
+      if (text.size() < 4) continue;  // cut off
+      EXPECT_EQ(text.substr(0, 3).find_first_not_of("0123456789"), std::string::npos) << text;
+      EXPECT_EQ(text[3], '!') << text;
+    }
+  }
+  EXPECT_GT(n_opened, 4);
 }
 
 TEST(Engine, SharedBeginningsAreComputedOnce) {

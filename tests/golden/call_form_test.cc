@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/answer_parser.h"
@@ -21,6 +22,29 @@ struct Family {
 };
 
 class CallForms : public ::testing::TestWithParam<Family> {};
+
+// Behind the marker that begins calls, with arguments of the second tool that are any text.
+void expect_opened(const CallForm& form, const Json& schema, const Tokenizer& tokenizer,
+                   const TokenTrie& trie) {
+  const std::vector<CallableTool> tools = {{"f", &schema},
+                                           {.name = "g", .parameters = nullptr, .is_free = true}};
+  const auto grammar = std::make_shared<const Grammar>(
+      calls_grammar(form, tools, {.calls_max = 2, .opened = true}, tokenizer).value());
+  const auto follows = [&](const std::string& of_f, const std::string& of_g) {
+    const std::vector<int32_t> ids =
+        tokenizer.encode(form.head + "f" + form.to_arguments + of_f + form.between + "g" +
+                             form.to_arguments + of_g + form.tail,
+                         {.recognize_added = true});
+    EXPECT_EQ(ids.front(), calls_opener(form, tokenizer).value());
+    GrammarMatcher matcher(grammar, trie);
+    return std::all_of(ids.begin() + 1, ids.end(),
+                       [&](int32_t id) { return matcher.accept(id); }) &&
+           matcher.is_complete();
+  };
+  EXPECT_TRUE(follows(R"({"a": 1})", "not,\n JSON é"));
+  EXPECT_FALSE(follows(R"({"a": "1"})", "{}"));
+  EXPECT_FALSE(follows(R"({"a": 1})", "<｜tool▁sep｜>"));
+}
 
 TEST_P(CallForms, AreReadOffTheTemplate) {
   const std::string template_file = str_cat(FATHOM_SHARED "/reference/chat/", GetParam().name);
@@ -42,8 +66,8 @@ TEST_P(CallForms, AreReadOffTheTemplate) {
   const auto schema = parse_json(R"({"type": "object", "properties": {"a": {"type": "integer"}},
       "required": ["a"]})");
   const std::vector<CallableTool> tools = {{"f", &*schema}, {"g", nullptr}};
-  const auto grammar =
-      std::make_shared<const Grammar>(calls_grammar(*form, tools, 2, tokenizer).value());
+  const auto grammar = std::make_shared<const Grammar>(
+      calls_grammar(*form, tools, {.calls_max = 2}, tokenizer).value());
   const TokenTrie trie(tokenizer);
   const auto follows = [&](const std::string& text) {
     GrammarMatcher matcher(grammar, trie);
@@ -69,6 +93,7 @@ TEST_P(CallForms, AreReadOffTheTemplate) {
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
     n += static_cast<int>(begin.allowed()[static_cast<size_t>(id) / 64] >> (id % 64) & 1);
   EXPECT_EQ(n, 1);
+  expect_opened(*form, *schema, tokenizer, trie);
 
   AnswerParser parser({.parses_calls = true});
   std::vector<AnswerPart> parts;
