@@ -23,7 +23,7 @@ using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
   std::string method;  // "GET"
-  std::string path;    // without what stands after '?', as sent
+  std::string path;    // without what stands after '?', as sent (server/percent.h)
   std::string query;   // what stands after '?'
   HttpHeaders headers;
   std::string body;

@@ -6,6 +6,7 @@
 
 #include "io/printable.h"
 #include "server/messages_answer.h"
+#include "server/percent.h"
 
 namespace fathom {
 
@@ -100,9 +101,14 @@ void Routes::dispatch(Call& call) {
     }
     call.route = std::string(route.path);
     call.is_messages = path.starts_with("/messages");
-    if (is_prefix) call.argument = std::string(path.substr(route.path.size()));
     if (route.needs_key) {
       if (const auto error = access_.check_key(call.request)) return refuse(call, *error);
+    }
+    if (is_prefix) {
+      auto argument = percent_decoded(path.substr(route.path.size()));
+      if (!argument)
+        return refuse(call, invalid_request("", "the address holds a % that begins no escape"));
+      call.argument = *std::move(argument);
     }
     return (this->*route.handler)(call);
   }

@@ -43,7 +43,7 @@ class Routes {
     const HttpRequest& request;
     std::shared_ptr<HttpReply> reply;
     std::string route;         // the path of the route
-    std::string argument;      // what stands behind it, for routes that end with '/'
+    std::string argument;      // what stands behind it, decoded, for routes that end with '/'
     HttpHeaders headers;       // of every answer
     bool is_messages = false;  // errors in the shape of /messages
   };

@@ -262,6 +262,27 @@ TEST(ServeAccess, KeysHostsAndOrigins) {
             "deepseek-chat");
 }
 
+TEST(ServeAccess, NamesInAddressesMayBeEscaped) {
+  const RunningServer server({"--served-model-name", "deepseek-ai/DeepSeek V3"});
+  const auto id = [&](const std::string& path) {
+    return text_at(server.ask("GET", path).json(), {"id"});
+  };
+  EXPECT_EQ(id("/v1/models/deepseek-ai%2FDeepSeek%20V3"), "deepseek-ai/DeepSeek V3");
+  EXPECT_EQ(id("/models/deepseek-ai/DeepSeek%20V3"), "deepseek-ai/DeepSeek V3");
+  EXPECT_EQ(id("/v1/models/%64eepseek-ai%2fDeepSeek%20V3"), "deepseek-ai/DeepSeek V3");
+  EXPECT_EQ(server.ask("GET", "/v1/models/deepseek-ai%252FDeepSeek%20V3").status, 404);
+  for (const char* path : {"/v1/models/%", "/v1/models/a%2", "/v1/responses/%zz"})
+    EXPECT_EQ(server.ask("GET", path).status, 400) << path;
+  const std::string made = text_at(
+      server.ask("POST", "/v1/responses", R"({"input": "Hi", "max_output_tokens": 1})").json(),
+      {"id"});
+  const std::string escaped = "/v1/responses/%72" + made.substr(1);
+  EXPECT_EQ(id(escaped), made);
+  EXPECT_EQ(text_at(server.ask("GET", escaped + "/input_items").json(), {"object"}), "list");
+  EXPECT_EQ(server.ask("POST", escaped + "/cancel").status, 200);
+  EXPECT_EQ(server.ask("DELETE", escaped).status, 200);
+}
+
 TEST(ServeLife, EndsWhenItsAnswersHaveEnded) {
   RunningServer server;
   HttpConnection client(server.port());
