@@ -307,6 +307,7 @@ class SchemaReader {
       bool required;
     };
     std::vector<Property> properties;
+    std::vector<std::string> names;
     const Json* const required = json.find("required");
     std::set<std::string_view> missing;  // of the required ones, those not met yet
     if (required != nullptr && required->is_array())
@@ -316,6 +317,7 @@ class SchemaReader {
     if (listed != nullptr) {
       for (const auto& [name, inner] : listed->as_object()) {
         if (!error_.empty()) return b_.empty();
+        names.push_back(name);
         properties.push_back(
             {b_.sequence({b_.text(json_dumps(Json(name)) + ": "),
                           schema(inner, path + "/properties/" + name.substr(0, 60), depth + 1)}),
@@ -329,8 +331,9 @@ class SchemaReader {
     Expr others = b_.empty();
     const bool has_others = more != nullptr && !(more->is_bool() && !more->as_bool());
     if (has_others)
-      others = b_.sequence({values_.string(), b_.text(": "),
-                            schema(*more, path + "/additionalProperties", depth + 1)});
+      others =
+          b_.sequence({names.empty() ? values_.string() : values_.other_key(names), b_.text(": "),
+                       schema(*more, path + "/additionalProperties", depth + 1)});
     // From the end: what may follow where a pair stands before (1), and where none does (0).
     const Expr comma = b_.text(", ");
     const Expr more_after =

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "engine/regex_grammar.h"
 
 namespace fathom {
@@ -10,6 +11,9 @@ namespace fathom {
 namespace {
 
 constexpr std::string_view kHex = "[0-9a-fA-F]";
+constexpr uint32_t kCodePointMax = 0x10ffff;
+// Characters that a string holds only escaped.
+const std::vector<CodeRange> kNotPlain = {{0, 0x1f}, {'"', '"'}, {'\\', '\\'}};
 
 // Digits of the whole numbers low..high, both not negative.
 std::string digits_between(const std::string& low, const std::string& high) {
@@ -61,7 +65,7 @@ std::string integers_between(int64_t low, int64_t high) {
 }
 
 JsonValues::Expr JsonValues::string() {
-  const Expr plain = b_.characters({{0, 0x1f}, {'"', '"'}, {'\\', '\\'}}, /*negated=*/true);
+  const Expr plain = b_.characters(kNotPlain, /*negated=*/true);
   const Expr hex = pattern(kHex);
   // \u of no surrogate.
   const Expr code = b_.choice({b_.sequence({pattern("[0-9a-cA-CefEF]"), hex, hex, hex}),
@@ -91,6 +95,52 @@ JsonValues::Expr JsonValues::value() {
 }
 
 JsonValues::Expr JsonValues::any_object() { return object(value()); }
+
+// Along the keys, one rule for each beginning of some of them: a character that none goes on with
+// leaves them, and the string may not end where a key does.
+JsonValues::Expr JsonValues::other_key(const std::vector<std::string>& keys) {
+  struct Node {
+    std::map<uint32_t, size_t> next;
+    bool is_key = false;
+  };
+  std::vector<Node> nodes(1);
+  for (const std::string& key : keys) {
+    size_t at = 0;
+    for (size_t i = 0; i < key.size();) {
+      const Utf8Char c = utf8_at(key, i);
+      i += c.length;
+      const auto [found, fresh] = nodes[at].next.try_emplace(c.code_point, nodes.size());
+      at = found->second;
+      if (fresh) nodes.emplace_back();
+    }
+    nodes[at].is_key = true;
+  }
+  const Expr quote = b_.text("\"");
+  const Expr beyond_ascii = rule("beyond ASCII", b_.characters({{0x80, kCodePointMax}}));
+  const Expr rest =
+      rule("rest of key",
+           b_.sequence({b_.repeat(b_.characters(kNotPlain, /*negated=*/true), 0, -1), quote}));
+  std::vector<int32_t> rules;
+  for (size_t i = 0; i < nodes.size(); ++i) rules.push_back(b_.declare_rule());
+  for (size_t i = 0; i < nodes.size() && !b_.is_full(); ++i) {
+    std::vector<Expr> ways;
+    if (!nodes[i].is_key) ways.push_back(quote);
+    std::vector<CodeRange> taken = kNotPlain;
+    for (const auto& [code, next] : nodes[i].next) {
+      taken.push_back({code, code});
+      ways.push_back(b_.sequence({b_.characters({{code, code}}), b_.call(rules[next])}));
+    }
+    // Characters beyond ASCII cost states: written out only where some of them are taken.
+    const bool all_ascii = nodes[i].next.empty() || nodes[i].next.rbegin()->first < 0x80;
+    if (all_ascii) {
+      taken.push_back({0x80, kCodePointMax});
+      ways.push_back(b_.sequence({beyond_ascii, rest}));
+    }
+    ways.push_back(b_.sequence({b_.characters(std::move(taken), /*negated=*/true), rest}));
+    b_.define_rule(rules[i], b_.choice(std::move(ways)));
+  }
+  return b_.sequence({quote, b_.call(rules[0])});
+}
 
 JsonValues::Expr JsonValues::pattern(std::string_view text) {
   Result<Expr> made = regex_expression(b_, text, {.whole = true});

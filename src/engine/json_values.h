@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/grammar.h"
 #include "io/json.h"
@@ -25,6 +26,8 @@ class JsonValues {
   Expr number();
   Expr value();  // any
   Expr any_object();
+  // A string without escapes that is none of these. keys: UTF-8.
+  Expr other_key(const std::vector<std::string>& keys);
   // A regular expression of ours, which is right.
   Expr pattern(std::string_view text);
 
