@@ -4,6 +4,7 @@
 #include <set>
 
 #include "engine/prompt.h"
+#include "server/text_parts.h"
 
 namespace fathom {
 
@@ -20,35 +21,6 @@ bool is_function_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), fits);
 }
 
-// A text, or the texts of parts joined.
-void read_content(ApiFields& message, std::string& out) {
-  const Json* const content = message.find("content");
-  if (content == nullptr) return;
-  if (content->is_string()) {
-    out = content->as_string();
-    return;
-  }
-  const std::string path = message.path_of("content");
-  if (!content->is_array()) {
-    message.fail("content", str_cat(path, " is ", content->type_name(),
-                                    ", expected a string or an array of parts"));
-    return;
-  }
-  for (size_t i = 0; i < content->as_array().size(); ++i) {
-    ApiFields part(content->as_array()[i], str_cat(path, "[", i, "]."));
-    std::string type, text;
-    part.text("type", type);
-    if (part.ok() && type != "text")
-      part.fail("type", str_cat(part.path_of("type"), " is \"", type.substr(0, 40),
-                                "\": this model reads text only"));
-    if (part.ok() && !part.has("text"))
-      part.fail("text", str_cat(part.path_of("text"), " is missing"), "missing_field");
-    part.text("text", text);
-    message.take(part.error());
-    out += text;
-  }
-}
-
 class MessageReader {
  public:
   MessageReader(ApiFields& fields, ChatMessages& out) : fields_(fields), out_(out) {}
@@ -63,7 +35,7 @@ class MessageReader {
     if (message.ok() && role != "system" && role != "user" && role != "assistant" && role != "tool")
       message.fail("role", str_cat(message.path_of("role"), " is \"", role,
                                    "\", expected system, developer, user, assistant or tool"));
-    read_content(message, content);
+    content = read_text_or_parts(message, "content");
     message.text("name", name, 256);
     Json made = Json::object();
     made.set("role", role);

@@ -1,6 +1,8 @@
 #include "server/messages_request.h"
 
 #include "engine/prompt.h"
+#include "server/text_parts.h"
+
 namespace fathom {
 
 namespace {
@@ -8,34 +10,6 @@ namespace {
 // Fields that mean the same in both shapes.
 constexpr std::string_view kSame[] = {"model", "max_tokens", "temperature",
                                       "top_p", "top_k",      "stream"};
-
-// A text, or blocks of text joined; blocks of other kinds are handed to other(block, fields).
-template <typename Other>
-std::string read_blocks(ApiFields& fields, std::string_view name, const Other& other) {
-  std::string text;
-  const Json* const content = fields.find(name);
-  if (content == nullptr) return text;
-  if (content->is_string()) return content->as_string();
-  const Json* const blocks = fields.array(name);
-  if (blocks == nullptr) return text;
-  for (size_t i = 0; i < blocks->as_array().size() && fields.ok(); ++i) {
-    const Json& json = blocks->as_array()[i];
-    ApiFields block(json, str_cat(fields.path_of(name), "[", i, "]."));
-    std::string type, part;
-    block.text("type", type, 80);
-    if (type == "text") {
-      block.text("text", part);
-      text += part;
-    } else if (block.ok() && !other(type, json, block)) {
-      block.fail("type", str_cat(block.path_of("type"), " is \"", type,
-                                 "\": this model reads text and results of tools only"));
-    }
-    fields.take(block.error());
-  }
-  return text;
-}
-
-constexpr auto kTextOnly = [](const std::string&, const Json&, ApiFields&) { return false; };
 
 Json plain_message(std::string_view role, std::string content) {
   return Json::Object{{"role", role}, {"content", std::move(content)}};
@@ -46,7 +20,7 @@ class MessagesReader {
   explicit MessagesReader(ApiFields& fields) : fields_(fields) {}
 
   Json read() {
-    const std::string system = read_blocks(fields_, "system", kTextOnly);
+    const std::string system = read_text_or_parts(fields_, "system");
     if (!system.empty()) out_.push_back(plain_message("system", system));
     const Json* const messages = fields_.array("messages");
     if (fields_.ok() && (messages == nullptr || messages->as_array().empty()))
@@ -75,7 +49,7 @@ class MessagesReader {
     if (message.ok() && !message.has("content"))
       message.fail("content", str_cat(message.path_of("content"), " is missing"), "missing_field");
     Json calls = Json::array();
-    const auto other = [&](const std::string& type, const Json& json, ApiFields& block) {
+    const auto other = [&](std::string_view type, const Json& json, ApiFields& block) {
       if (type == "thinking" || type == "redacted_thinking") return role == "assistant";
       if (type == "tool_use" && role == "assistant") {
         read_call(json, block, calls);
@@ -87,7 +61,7 @@ class MessagesReader {
       }
       return false;
     };
-    std::string text = read_blocks(message, "content", other);
+    std::string text = read_text_or_parts(message, "content", other);
     const bool says_nothing = text.empty();
     if (says_nothing && role == "user" && n_results_ > 0) {
       n_results_ = 0;
@@ -113,7 +87,7 @@ class MessagesReader {
   void read_result(ApiFields& block) {
     std::string id;
     block.text("tool_use_id", id, 256);
-    Json made = plain_message("tool", read_blocks(block, "content", kTextOnly));
+    Json made = plain_message("tool", read_text_or_parts(block, "content"));
     made.set("tool_call_id", id);
     out_.push_back(std::move(made));
     ++n_results_;

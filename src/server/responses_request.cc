@@ -1,6 +1,8 @@
 #include "server/responses_request.h"
 
 #include "engine/prompt.h"
+#include "server/text_parts.h"
+
 namespace fathom {
 
 namespace {
@@ -92,7 +94,7 @@ class InputReader {
       std::string id;
       item.text("call_id", id, 256);
       keep(Json::Object{
-          {"role", "tool"}, {"tool_call_id", id}, {"content", text_of(item, "output")}});
+          {"role", "tool"}, {"tool_call_id", id}, {"content", read_text_or_parts(item, "output")}});
     } else if (item.ok() && type != "reasoning") {
       // Earlier reasoning is no part of a prompt in this family.
       item.fail("type",
@@ -110,7 +112,7 @@ class InputReader {
         role != "developer")
       item.fail("role", str_cat(item.path_of("role"), " is \"", role,
                                 "\", expected user, assistant, system or developer"));
-    keep(Json::Object{{"role", role}, {"content", text_of(item, "content")}});
+    keep(Json::Object{{"role", role}, {"content", read_text_or_parts(item, "content")}});
   }
 
   // Calls belong to the answer before them.
@@ -127,29 +129,6 @@ class InputReader {
     Json calls = known == nullptr ? Json::array() : *known;
     calls.push_back(chat_call(id, name, arguments));
     last.set("tool_calls", std::move(calls));
-  }
-
-  // A text, or parts of text.
-  static std::string text_of(ApiFields& item, std::string_view name) {
-    std::string out;
-    const Json* const content = item.find(name);
-    if (content == nullptr) return out;
-    if (content->is_string()) return content->as_string();
-    const Json* const parts = item.array(name);
-    if (parts == nullptr) return out;
-    for (size_t i = 0; i < parts->as_array().size() && item.ok(); ++i) {
-      ApiFields part(parts->as_array()[i], str_cat(item.path_of(name), "[", i, "]."));
-      std::string type, text;
-      part.text("type", type, 80);
-      if (part.ok() && type != "input_text" && type != "output_text" && type != "text" &&
-          type != "refusal")
-        part.fail("type",
-                  str_cat(part.path_of("type"), " is \"", type, "\": this model reads text only"));
-      part.text(type == "refusal" ? "refusal" : "text", text);
-      out += text;
-      item.take(part.error());
-    }
-    return out;
   }
 
   ApiFields& fields_;
