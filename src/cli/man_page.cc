@@ -74,7 +74,8 @@ std::string man_page(std::span<const Command> commands, std::string_view version
       "standard error says which, where, and what to do.\n.TP\n.B 2\nWrong usage.\n.TP\n.B "
       "130\nInterrupted.\n"
       ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nIf set and not empty, no colour.\n"
-      ".TP\n.B FATHOM_ISA\nThe instruction set where \\-\\-isa is auto: ref, avx2,\navx512, amx or "
+      ".TP\n.B FATHOM_ISA\nThe instruction set where \\-\\-isa is auto: ref, avx2,\navx512, "
+      "avx512bf16, amx or "
       "neon.\n";
   return out;
 }

@@ -35,7 +35,8 @@ void add_threads(CLI::App& app, CommonOptions& options) {
 }
 
 void add_isa(CLI::App& app, CommonOptions& options) {
-  add_choice_option(app, "--isa", options.isa, {"auto", "ref", "avx2", "avx512", "amx", "neon"},
+  add_choice_option(app, "--isa", options.isa,
+                    {"auto", "ref", "avx2", "avx512", "avx512bf16", "amx", "neon"},
                     "Instruction set of the kernels; auto takes the best this machine has")
       ->group("Computation");
 }

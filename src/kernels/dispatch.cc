@@ -11,7 +11,8 @@ namespace fathom {
 namespace {
 
 // All that have a name, whether this build and this CPU have them or not.
-constexpr Isa kIsas[] = {Isa::kRef, Isa::kAvx2, Isa::kAvx512, Isa::kAmx, Isa::kNeon};
+constexpr Isa kIsas[] = {Isa::kRef,        Isa::kAvx2, Isa::kAvx512,
+                         Isa::kAvx512Bf16, Isa::kAmx,  Isa::kNeon};
 
 std::string available_names() {
   std::string names;
@@ -32,6 +33,8 @@ std::string_view isa_name(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512bf16";
     case Isa::kAmx:
       return "amx";
     case Isa::kNeon:

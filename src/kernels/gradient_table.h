@@ -84,6 +84,9 @@ extern const GradientTable kGradient;
 namespace avx512 {
 extern const GradientTable kGradient;
 }
+namespace avx512bf16 {
+extern const GradientTable kGradient;
+}
 namespace amx {
 extern const GradientTable kGradient;
 }

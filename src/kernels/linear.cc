@@ -94,6 +94,7 @@ LinearRange range_of(const LinearInput& x, const LinearWeight& w, const int32_t*
   } else {
     args.x = x.row(first);
     args.x_stride = x.row_stride();
+    args.pairs = x.paired();
   }
   args.x_scales = x.scales(first);
   args.x_scale_stride = x.scale_stride();

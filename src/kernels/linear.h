@@ -90,15 +90,18 @@ class LinearInput {
   // INT8: the sum of the codes of each tile, scale_stride() from row to row.
   const int32_t* code_sums(int64_t m) const;
 
-  // What the kernels read. Vector kernels: k values as F32, then zeros up to a multiple of 128.
-  // Tile kernels (amx), where the format's values are BF16: linear_args.h.
+  // What the kernels read. Vector kernels: k values as F32, then zeros up to a multiple of 128; in
+  // pairs as BF16. Tile kernels: linear_args.h. Sets that have pairs or tiles use them where the
+  // format's values are BF16.
+  bool paired() const;
   bool tiled() const;
   const float* row(int64_t m) const;
-  int64_t row_stride() const;  // floats
+  int64_t row_stride() const;  // floats, or pairs
   // tiles: whether the rows from first_row on are wanted as tiles, or only as rows to gather.
   TileInput tile_input(int64_t first_row, bool tiles) const;
 
  private:
+  bool has_bf16_values() const;
   void prepare_int8_rows(const float* x, int64_t ldx, int64_t row_begin, int64_t row_end);
   uint16_t* tile_row(int64_t m);
   uint16_t* tiles();

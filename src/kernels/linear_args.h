@@ -54,6 +54,7 @@ struct TileScratch {
 struct LinearRange {
   const float* x = nullptr;  // prepared rows, padded with zeros to a multiple of kLinearBlock
   int64_t x_stride = 0;      // floats
+  bool pairs = false;  // x and x_stride are of pairs of BF16, both values of a pair in a float
   const float* x_scales = nullptr;  // [rows, ceil(k/128)], 1 where the format has no scale
   int64_t x_scale_stride = 0;
   const int32_t* rows = nullptr;  // row(i); null: row(i) = i
@@ -134,6 +135,10 @@ void linear_range(const LinearRange& args);
 void prepare_row(const PrepareRow& args);
 void weight_row(const WeightRow& args);
 }  // namespace avx512
+namespace avx512bf16 {
+void linear_range(const LinearRange& args);
+void prepare_pairs(const PrepareRow& args, uint16_t* out);
+}  // namespace avx512bf16
 namespace neon {
 void linear_range(const LinearRange& args);
 void prepare_row(const PrepareRow& args);

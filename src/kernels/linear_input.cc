@@ -18,6 +18,7 @@ namespace {
 constexpr int64_t kRowSkew = 16;
 
 int64_t row_floats(int64_t k) { return round_up(k, kLinearBlock) + kRowSkew; }
+int64_t row_pairs(int64_t k) { return round_up(k, kLinearBlock) / 2 + kRowSkew; }
 int64_t row_codes(int64_t k) { return round_up(k, kLinearBlock) + 64; }
 int64_t tile_row_stride(int64_t k) { return round_up(k, kLinearBlock) + 2 * kRowSkew; }
 
@@ -93,10 +94,15 @@ int64_t LinearInput::bytes() const {
   return values_.bytes() + scales_.bytes() + sums_.bytes() + tile_scales_.bytes();
 }
 
-bool LinearInput::tiled() const {
-  if (linear_kernels(isa_).prepare_tiles == nullptr) return false;
+bool LinearInput::has_bf16_values() const {
   return format_ == InputFormat::kBf16 || format_ == InputFormat::kBf16ForFp8 ||
          format_ == InputFormat::kFp8 || format_ == InputFormat::kFp8Ue8m0;
+}
+bool LinearInput::tiled() const {
+  return has_bf16_values() && linear_kernels(isa_).prepare_tiles != nullptr;
+}
+bool LinearInput::paired() const {
+  return has_bf16_values() && linear_kernels(isa_).prepare_pairs != nullptr;
 }
 
 void LinearInput::prepare_rows(const float* x, int64_t ldx, int64_t row_begin, int64_t row_end) {
@@ -135,9 +141,14 @@ void LinearInput::prepare_rows(const float* x, int64_t ldx, int64_t row_begin, i
     args.k = k_;
     args.k_padded = round_up(k_, kLinearBlock);
     args.rounding = rounding_of(format_);
-    args.out = values_.data() + m * row_floats(k_);
     args.scales = scales_.data() + m * ceil_div(k_, kLinearBlock);
-    kernels.prepare_row(args);
+    float* const out = values_.data() + m * row_stride();
+    if (paired()) {
+      kernels.prepare_pairs(args, reinterpret_cast<uint16_t*>(out));
+    } else {
+      args.out = out;
+      kernels.prepare_row(args);
+    }
   }
 }
 
@@ -166,8 +177,8 @@ void LinearInput::prepare(const Compute& compute, const float* x, int64_t ldx, i
   });
 }
 
-const float* LinearInput::row(int64_t m) const { return values_.data() + m * row_floats(k_); }
-int64_t LinearInput::row_stride() const { return row_floats(k_); }
+const float* LinearInput::row(int64_t m) const { return values_.data() + m * row_stride(); }
+int64_t LinearInput::row_stride() const { return paired() ? row_pairs(k_) : row_floats(k_); }
 
 uint16_t* LinearInput::tile_row(int64_t m) {
   return reinterpret_cast<uint16_t*>(values_.data()) + m * tile_row_stride(k_);
@@ -198,6 +209,7 @@ TileInput LinearInput::tile_input(int64_t first_row, bool tiles) const {
 }
 
 float LinearInput::value(int64_t m, int64_t k) const {
+  if (paired()) return bf16_to_f32(reinterpret_cast<const uint16_t*>(row(m))[k]);
   if (!tiled()) return row(m)[k];
   return bf16_to_f32(const_cast<LinearInput*>(this)->tile_row(m)[k]);
 }

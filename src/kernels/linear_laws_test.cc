@@ -202,11 +202,10 @@ TEST(LinearGlu, EqualsItsParts) {
   }
 }
 
-// The tiles' own order: in each 32 of k the even and the odd ones in two chains from zero, their
-// sum added to what was there; E4M3 blocks of 128 promoted.
-TEST(Linear, TilesAddAsDocumented) {
-  const auto& isas = available_isas();
-  if (std::find(isas.begin(), isas.end(), Isa::kAmx) == isas.end()) GTEST_SKIP() << "no tiles here";
+// A product as the documents have it, of element m of x and n of w: sum(x, w, scale) gives it for
+// all of k, scale(k0) being what a block of 128 is promoted with.
+template <class Sum>
+void expect_documented_order(Isa isa, const Sum& sum) {
   std::mt19937 rng(8);
   Pool pool(1);
   constexpr int64_t kRows = 5, kColumns = 9, kK = 300;
@@ -215,32 +214,76 @@ TEST(Linear, TilesAddAsDocumented) {
                            Pair{Dtype::kF8E4M3, InputFormat::kFp8, "F8"}}) {
     const auto w = make_weight(rng, pair.dtype, kColumns, kK);
     LinearInput input(kRows, kK);
-    input.prepare({Isa::kAmx, &pool}, x.data(), kK, kRows, kK, pair.format);
-    const auto y = run(Isa::kAmx, pool, input, w->weight);
+    input.prepare({isa, &pool}, x.data(), kK, kRows, kK, pair.format);
+    const auto y = run(isa, pool, input, w->weight);
     const bool promote = pair.dtype == Dtype::kF8E4M3;
     for (int64_t m = 0; m < kRows; ++m) {
       for (int64_t n = 0; n < kColumns; ++n) {
-        float sum = 0.0f, running = 0.0f;
-        for (int64_t k0 = 0; k0 < kK; k0 += 32) {
-          float chain[2] = {};
-          for (int64_t k = k0; k < std::min(kK, k0 + 32); ++k) {
-            const float scale = promote ? w->weight.scale_inv[k / 128] : 1.0f;
-            const float weight = weight_at(w->weight, n, k) / scale;
-            const float exact = promote ? round_to_bf16(weight) : weight;
-            chain[k % 2] = std::fma(input.value(m, k), exact, chain[k % 2]);
-          }
-          sum += chain[0] + chain[1];
-          if (promote && (k0 % 128 == 96 || k0 + 32 >= kK)) {
-            running =
-                std::fma(sum, input.scales(m)[k0 / 128] * w->weight.scale_inv[k0 / 128], running);
-            sum = 0.0f;
-          }
+        std::vector<float> xs(round_up(kK, 128)), ws(xs.size()), scales;
+        for (int64_t k = 0; k < kK; ++k) {
+          const float scale = promote ? w->weight.scale_inv[k / 128] : 1.0f;
+          const float weight = weight_at(w->weight, n, k) / scale;
+          xs[static_cast<size_t>(k)] = input.value(m, k);
+          ws[static_cast<size_t>(k)] = promote ? round_to_bf16(weight) : weight;
+          if (promote && k % 128 == 0) scales.push_back(input.scales(m)[k / 128] * scale);
         }
-        ASSERT_EQ(y[static_cast<size_t>(m * kColumns + n)], promote ? running : sum)
+        ASSERT_EQ(y[static_cast<size_t>(m * kColumns + n)], sum(xs, ws, scales))
             << pair.name << " " << m << " " << n;
       }
     }
   }
+}
+
+bool has(Isa isa) {
+  const auto& isas = available_isas();
+  return std::find(isas.begin(), isas.end(), isa) != isas.end();
+}
+
+// The tiles' own order: in each 32 of k the even and the odd ones in two chains from zero, their
+// sum added to what was there; E4M3 blocks of 128 promoted.
+TEST(Linear, TilesAddAsDocumented) {
+  if (!has(Isa::kAmx)) GTEST_SKIP() << "no tiles here";
+  using Floats = std::vector<float>;
+  expect_documented_order(Isa::kAmx, [](const Floats& x, const Floats& w, const Floats& scales) {
+    float sum = 0.0f, running = 0.0f;
+    for (size_t k0 = 0; k0 < x.size(); k0 += 32) {
+      float chain[2] = {};
+      for (size_t k = k0; k < k0 + 32; ++k) chain[k % 2] = std::fma(x[k], w[k], chain[k % 2]);
+      sum += chain[0] + chain[1];
+      if (!scales.empty() && k0 % 128 == 96) {
+        running = std::fma(sum, scales[k0 / 128], running);
+        sum = 0.0f;
+      }
+    }
+    return scales.empty() ? sum : running;
+  });
+}
+
+// VDPBF16PS: lane l adds the pairs (2 l, 2 l + 1) of each 32 of k, the odd product first; blocks
+// are promoted lane by lane, then halves are added.
+TEST(Linear, PairsAddAsDocumented) {
+  if (!has(Isa::kAvx512Bf16)) GTEST_SKIP() << "no fast pairs here";
+  using Floats = std::vector<float>;
+  expect_documented_order(
+      Isa::kAvx512Bf16, [](const Floats& x, const Floats& w, const Floats& scales) {
+        float sums[16] = {}, running[16] = {};
+        for (size_t k0 = 0; k0 < x.size(); k0 += 32) {
+          for (size_t lane = 0; lane < 16; ++lane) {
+            const size_t k = k0 + 2 * lane;
+            sums[lane] = std::fma(x[k], w[k], std::fma(x[k + 1], w[k + 1], sums[lane]));
+          }
+          if (scales.empty() || k0 % 128 != 96) continue;
+          for (size_t lane = 0; lane < 16; ++lane) {
+            running[lane] = std::fma(sums[lane], scales[k0 / 128], running[lane]);
+            sums[lane] = 0.0f;
+          }
+        }
+        float* lanes = scales.empty() ? sums : running;
+        for (int half = 8; half > 0; half /= 2) {
+          for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+        }
+        return lanes[0];
+      });
 }
 
 }  // namespace

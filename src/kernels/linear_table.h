@@ -14,6 +14,8 @@ struct LinearKernels {
   void (*quant_range)(const QuantRange&);
   void (*prepare_int8)(const PrepareInt8&);
   void (*prepare_tiles)(const PrepareTiles&) = nullptr;  // the set has no tiles
+  // As prepare_row, but k_padded values of BF16 in place of args.out; null: the set has no pairs.
+  void (*prepare_pairs)(const PrepareRow&, uint16_t* out) = nullptr;
 };
 const LinearKernels& linear_kernels(Isa isa);
 

@@ -146,8 +146,14 @@ inline void pack_rows(const OuterPack& args) {
   }
 }
 
+// One row of operands to a step; other layouts (gradient_avx512.cc) have more.
+struct OneRow {
+  static int64_t steps(int64_t n_t) { return n_t; }
+  static F32 accumulate(F32 a, F32 b, F32 sum) { return fma(a, b, sum); }
+};
+
 // A tile of kRows rows by kVectors vectors of the result.
-template <int kRows, int kVectors>
+template <class Step, int kRows, int kVectors>
 inline void outer_tile(const OuterProduct& args, int64_t i0, int64_t j0) {
   const int64_t left_width = (args.m + kOuterStep - 1) / kOuterStep * kOuterStep;
   const int64_t right_width = (args.n + kOuterStep - 1) / kOuterStep * kOuterStep;
@@ -157,12 +163,15 @@ inline void outer_tile(const OuterProduct& args, int64_t i0, int64_t j0) {
   FATHOM_UNROLL for (int i = 0; i < kRows; ++i) {
     FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) sums[i][j] = zero();
   }
-  for (int64_t t = 0; t < args.n_t; ++t, left += left_width, right += right_width) {
+  const int64_t n_steps = Step::steps(args.n_t);
+  for (int64_t step = 0; step < n_steps; ++step, left += left_width, right += right_width) {
     F32 b[kVectors];
     FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) b[j] = load(right + j * kLanes);
     FATHOM_UNROLL for (int i = 0; i < kRows; ++i) {
       const F32 a = set1(left[i]);
-      FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) sums[i][j] = fma(a, b[j], sums[i][j]);
+      FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) {
+        sums[i][j] = Step::accumulate(a, b[j], sums[i][j]);
+      }
     }
   }
   for (int i = 0; i < kRows; ++i) {
@@ -181,22 +190,23 @@ inline void outer_tile(const OuterProduct& args, int64_t i0, int64_t j0) {
   }
 }
 
-template <int kRows>
+template <class Step, int kRows>
 inline void outer_rows(const OuterProduct& args, int64_t i0) {
   int64_t j = args.n_begin;
   for (; j + kVecTile * kLanes <= args.n_end; j += kVecTile * kLanes)
-    outer_tile<kRows, kVecTile>(args, i0, j);
-  for (; j < args.n_end; j += kLanes) outer_tile<kRows, 1>(args, i0, j);
+    outer_tile<Step, kRows, kVecTile>(args, i0, j);
+  for (; j < args.n_end; j += kLanes) outer_tile<Step, kRows, 1>(args, i0, j);
 }
 
+template <class Step>
 inline void outer_multiply(const OuterProduct& args) {
   int64_t i = args.m_begin;
-  for (; i + kRowTile <= args.m_end; i += kRowTile) outer_rows<kRowTile>(args, i);
-  for (; i + 2 <= args.m_end; i += 2) outer_rows<2>(args, i);
-  for (; i < args.m_end; ++i) outer_rows<1>(args, i);
+  for (; i + kRowTile <= args.m_end; i += kRowTile) outer_rows<Step, kRowTile>(args, i);
+  for (; i + 2 <= args.m_end; i += 2) outer_rows<Step, 2>(args, i);
+  for (; i < args.m_end; ++i) outer_rows<Step, 1>(args, i);
 }
 
-constexpr OuterKernels kOuter = {pack_rows, pack_rows, outer_multiply};
+constexpr OuterKernels kOuter = {pack_rows, pack_rows, outer_multiply<OneRow>};
 constexpr GradientTable kTable = {rms_norm_backward, silu_mul_backward, scale_row, dot,
                                   exp_scaled,        attention_row,     amax,      e4m3_codes,
                                   e5m6_codes,        quantize_columns,  kOuter,    kOuter};

@@ -4,6 +4,7 @@
 // block's sum is what TDPBF16PS makes of its tiles, ascending from zero (tiles_amx.h says how one
 // adds).
 #include "kernels/gradient_table.h"
+#include "kernels/x86/gradient_pairs_avx512.h"
 #include "kernels/x86/tiles_amx.h"
 #include "kernels/x86/weights_avx512.h"
 // The body is written against the names above.
@@ -21,27 +22,14 @@ constexpr int64_t kTileValues = kTileT * kTileColumns;
 
 int64_t tiles_of(int64_t n_t) { return (n_t + kTileT - 1) / kTileT; }
 
-// Sixteen columns of rows t and t + 1 as pairs of BF16; rows beyond n_t are zero. The conversion
-// takes subnormals for zero, as the tiles do.
-FATHOM_INLINE F32 pair_rows(const OuterPack& args, int64_t t, int64_t column) {
-  const __m512i in_pairs =
-      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                       21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  const Mask m = avx512::first_lanes(args.n - column);
-  const float* at = args.x + t * args.ldx + column;
-  const F32 even = t < args.n_t ? avx512::load(at, m) : avx512::zero();
-  const F32 odd = t + 1 < args.n_t ? avx512::load(at + args.ldx, m) : avx512::zero();
-  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
-  return _mm512_castsi512_ps(_mm512_permutexvar_epi16(in_pairs, both));
-}
-
 template <bool kLeft>
 void pack(const OuterPack& args) {
   auto* out = static_cast<float*>(args.out);
   for (int64_t column = 0; column < args.n; column += kTileColumns) {
     for (int64_t t = 0; t < args.n_t; t += kTileT) {
       F32 lines[16];
-      FATHOM_UNROLL for (int p = 0; p < 16; ++p) lines[p] = pair_rows(args, t + 2 * p, column);
+      FATHOM_UNROLL for (int p = 0; p < 16; ++p) lines[p] =
+          avx512::pair_rows(args, t + 2 * p, column);
       if constexpr (kLeft) avx512::transpose_lanes(lines);
       FATHOM_UNROLL for (int p = 0; p < 16; ++p) avx512::store(out + p * 16, lines[p]);
       out += 256;

@@ -241,14 +241,6 @@ void linear_range(const LinearRange& args) {
   }
 }
 
-namespace {
-// Sixteen values that BF16 has.
-FATHOM_INLINE void store_exact(uint16_t* to, avx512::F32 values) {
-  const __m512i high = _mm512_srli_epi32(_mm512_castps_si512(values), 16);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(high));
-}
-}  // namespace
-
 void prepare_tiles(const PrepareTiles& args) {
   const int64_t n_blocks = args.k_padded / kLinearBlock;
   const uint16_t* rows[16];
@@ -266,7 +258,7 @@ void prepare_tiles(const PrepareTiles& args) {
       tile.scales = args.scales + r * n_blocks + k0 / kLinearBlock;
       avx512::prepare_row(tile);
       for (int64_t k = 0; k < kLinearBlock; k += 16)
-        store_exact(row + k0 + k, avx512::load(values + k));
+        avx512::store_exact_bf16(row + k0 + k, avx512::load(values + k));
       args.tile_scales[k0 / kLinearBlock * 16 + r] = *tile.scales;
     }
   }

@@ -19,20 +19,6 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // ---- weights
 
-// 64 codes as two lines of 32 BF16.
-FATHOM_INLINE void widen_e4m3(__m512i codes, __m512i* out) {
-  // Quads of bytes move so that unpacking within lanes of 128 bits ends in ascending order.
-  codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), codes);
-  __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(avx512::kE4m3Tables.high), codes,
-                                          _mm512_load_si512(avx512::kE4m3Tables.high + 64));
-  const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(avx512::kE4m3Tables.low), codes,
-                                               _mm512_load_si512(avx512::kE4m3Tables.low + 64));
-  high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)),
-                                   0xf8);  // high | (codes & 0x80): the sign
-  out[0] = _mm512_unpacklo_epi8(low, high);
-  out[1] = _mm512_unpackhi_epi8(low, high);
-}
-
 struct PanelE4m3 {
   static constexpr int64_t kBytes = 1;
   static constexpr bool kPromote = true;
@@ -40,10 +26,10 @@ struct PanelE4m3 {
   FATHOM_INLINE void widen(const char* p, int64_t n, uint16_t* out) {
     const __m512i codes =
         n >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8((uint64_t{1} << n) - 1, p);
-    __m512i lines[2];
-    widen_e4m3(codes, lines);
-    _mm512_store_si512(out, lines[0]);
-    _mm512_store_si512(out + 512, lines[1]);
+    F32 lines[2];
+    avx512::PairsE4m3::from_codes(codes, lines);
+    _mm512_store_ps(out, lines[0]);
+    _mm512_store_ps(out + 512, lines[1]);
   }
 };
 

@@ -96,6 +96,44 @@ struct WeightE4m3 {
   }
 };
 
+// Elements as pairs of BF16, one pair in each lane, for inputs that are pairs too: k = 2 l and
+// 2 l + 1 in lane l of a vector.
+struct PairsBf16 {
+  static constexpr int64_t kStep = 2 * kLanes;
+  static constexpr int64_t kBytes = 2;
+  FATHOM_INLINE void widen(const char* p, F32* out) { out[0] = _mm512_loadu_ps(p); }
+  FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) {
+    out[0] = _mm512_castsi512_ps(_mm512_maskz_loadu_epi16((uint32_t{1} << n) - 1, p));
+  }
+};
+
+struct PairsE4m3 {
+  static constexpr int64_t kStep = 4 * kLanes;
+  static constexpr int64_t kBytes = 1;
+  FATHOM_INLINE void from_codes(__m512i codes, F32* out) {
+    // Quads of bytes move so that unpacking within lanes of 128 bits ends in ascending order.
+    codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), codes);
+    __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.high), codes,
+                                            _mm512_load_si512(kE4m3Tables.high + 64));
+    const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.low), codes,
+                                                 _mm512_load_si512(kE4m3Tables.low + 64));
+    high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)),
+                                     0xf8);  // high | (codes & 0x80): the sign
+    out[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi8(low, high));
+    out[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi8(low, high));
+  }
+  FATHOM_INLINE void widen(const char* p, F32* out) { from_codes(_mm512_loadu_si512(p), out); }
+  FATHOM_INLINE void widen_first(const char* p, int64_t n, F32* out) {
+    from_codes(_mm512_maskz_loadu_epi8((uint64_t{1} << n) - 1, p), out);
+  }
+};
+
+// Sixteen values that BF16 has.
+FATHOM_INLINE void store_exact_bf16(uint16_t* to, F32 values) {
+  const __m512i high = _mm512_srli_epi32(_mm512_castps_si512(values), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(high));
+}
+
 // out[i] = reduce_add(v[i]), the same sums: halves of 8, 4, 2, 1, four vectors at once.
 FATHOM_INLINE void reduce_add4(const F32* v, float* out) {
   const F32 ab =
