@@ -118,9 +118,10 @@ HttpServer::HttpServer(std::shared_ptr<State> state) : state_(std::move(state)) 
 HttpServer::~HttpServer() { stop(); }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::open(const HttpServerOptions& options,
-                                                     HttpHandler handler,
-                                                     HttpErrorBody error_body) {
-  auto state = std::make_shared<State>(options, std::move(handler), std::move(error_body));
+                                                     HttpHandler handler, HttpErrorBody error_body,
+                                                     HttpHeadCheck head_check) {
+  auto state = std::make_shared<State>(options, std::move(handler), std::move(error_body),
+                                       std::move(head_check));
   FATHOM_RETURN_IF_ERROR(state->listen());
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -83,12 +84,17 @@ using HttpErrorBody = std::function<std::string(int status, std::string_view mes
 using HttpHandler =
     std::function<void(std::shared_ptr<const HttpRequest>, std::shared_ptr<HttpReply>)>;
 
+// What a request is refused with before its body has come, if anything. Sees it without the body,
+// where that is not there with the head; called on the server's one thread of connections.
+using HttpHeadCheck = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
+
 class HttpServer {
  public:
   // Listens already. Errors: the address is in use or not this machine's, certificates cannot be
   // read.
   static Result<std::unique_ptr<HttpServer>> open(const HttpServerOptions& options,
-                                                  HttpHandler handler, HttpErrorBody error_body);
+                                                  HttpHandler handler, HttpErrorBody error_body,
+                                                  HttpHeadCheck head_check = {});
   ~HttpServer();
 
   int port() const;

@@ -25,7 +25,7 @@ using test::http_request;
 using test::HttpConnection;
 
 // Answers "hello", or to /large with more than a client's buffers take.
-std::unique_ptr<HttpServer> serve(HttpServerOptions options) {
+std::unique_ptr<HttpServer> serve(HttpServerOptions options, HttpHeadCheck head_check = {}) {
   options.port = 0;
   auto server = HttpServer::open(
       options,
@@ -40,7 +40,7 @@ std::unique_ptr<HttpServer> serve(HttpServerOptions options) {
         for (int i = 0; i < 64; ++i) reply->write(std::string(1 << 20, 'x'));
         reply->end();
       },
-      [](int status, std::string_view) { return std::to_string(status); });
+      [](int status, std::string_view) { return std::to_string(status); }, std::move(head_check));
   EXPECT_TRUE(server.ok()) << server.error().message;
   (*server)->start();
   return std::move(server).value();
@@ -104,6 +104,50 @@ TEST(HttpServer, F03ClientsThatLetTooMuchPileUp) {
   HttpConnection silent(server->port());
   silent.send(http_request("GET", "/large"));
   EXPECT_EQ(http_ask(server->port(), "GET", "/").status, 200);
+  EXPECT_TRUE(comes_to(*server, 0));
+}
+
+// What the head is refused for is said without the body, and a whole request is the handler's.
+TEST(HttpServer, AHeadIsRefusedBeforeItsBodyComes) {
+  const auto server = serve({}, [](const HttpRequest& head) -> std::optional<HttpResponse> {
+    if (head.header("x-key") == "right" || head.path != "/closed") return std::nullopt;
+    HttpResponse response;
+    response.status = 401;
+    return response;
+  });
+  const auto first = [&](const std::string& path, const std::string& more) {
+    HttpConnection client(server->port());
+    client.send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more);
+    return client.read_some();
+  };
+  const std::string length = "Content-Length: 100\r\n";
+  const std::string refused = first("/closed", length + "\r\n{");
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 401 ")) << refused;
+  EXPECT_NE(refused.find("Connection: close\r\n"), std::string::npos);
+  const std::string expect = length + "Expect: 100-continue\r\n";
+  EXPECT_TRUE(first("/closed", expect + "\r\n").starts_with("HTTP/1.1 401 "));
+  EXPECT_TRUE(first("/open", expect + "\r\n").starts_with("HTTP/1.1 100 "));
+  EXPECT_TRUE(first("/closed", expect + "x-key: right\r\n\r\n").starts_with("HTTP/1.1 100 "));
+  EXPECT_TRUE(first("/closed", "Content-Length: 1\r\n\r\n{").starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(comes_to(*server, 0));
+}
+
+// The answer is there when the client has sent everything, and no client is listened to for ever.
+TEST(HttpServer, AnswersBeforeTheBodysEndArrive) {
+  HttpServerOptions options;
+  options.body_bytes_max = 8 << 20;
+  const auto server = serve(options);
+  const std::string head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n";
+  for (int round = 0; round < 3; ++round) {
+    HttpConnection client(server->port());
+    client.send(head + std::string(9'999'999, 'x'));
+    const auto answer = client.answer();
+    EXPECT_EQ(answer.status, 413);
+    EXPECT_EQ(answer.body, "413");
+    EXPECT_TRUE(client.read_some().empty());
+  }
+  HttpConnection endless(server->port());
+  endless.send(head + std::string(64 << 20, 'x'));
   EXPECT_TRUE(comes_to(*server, 0));
 }
 

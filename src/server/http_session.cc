@@ -82,7 +82,11 @@ template <typename Stream>
 void Session<Stream>::on_read(error_code error, size_t n) {
   reading_ = false;
   if (at_ == At::kClosed) {
-    linger_.cancel();
+    if (error) {
+      linger_.cancel();
+    } else if (lingers_) {
+      discard();
+    }
     return;
   }
   if (error) {
@@ -115,11 +119,13 @@ bool Session<Stream>::parse() {
       if (used == 0) break;
     }
     if (error) {
-      refuse_for(error);
+      const Refusal refusal = refusal_for(error, server_->options);
+      refuse(refusal.status, refusal.message);
       return true;
     }
     if (!had_header && parser_->is_header_done()) {
       had_header = true;
+      if (!parser_->is_done() && refuse_by_head()) return true;
       const auto expect = parser_->get()[http::field::expect];
       if (beast::iequals(expect, "100-continue") && !parser_->is_done()) {
         output_.push_back("HTTP/1.1 100 Continue\r\n\r\n");
@@ -132,20 +138,22 @@ bool Session<Stream>::parse() {
   return true;
 }
 
+// A body that nobody would look at is not waited for.
+template <typename Stream>
+bool Session<Stream>::refuse_by_head() {
+  if (!server_->head_check) return false;
+  std::optional<HttpResponse> refusal = server_->head_check(*request_of(parser_->get(), client_));
+  if (!refusal) return false;
+  refuse(*std::move(refusal));
+  return true;
+}
+
 template <typename Stream>
 void Session<Stream>::hand_over() {
   at_ = At::kAnswering;
   auto message = parser_->release();
-  auto request = std::make_shared<HttpRequest>();
-  request->method = std::string(message.method_string());
-  const std::string target(message.target());
-  const size_t query = target.find('?');
-  request->path = target.substr(0, query);
-  if (query != std::string::npos) request->query = target.substr(query + 1);
-  for (const auto& field : message)
-    request->headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+  auto request = request_of(message, client_);
   request->body = std::move(message.body());
-  request->client = client_;
   keep_alive_ = message.keep_alive();
   version_ = message.version();
   is_head_ = message.method() == http::verb::head;
@@ -162,26 +170,20 @@ void Session<Stream>::hand_over() {
 }
 
 template <typename Stream>
-void Session<Stream>::refuse_for(error_code error) {
-  if (error == http::error::header_limit) {
-    refuse(431, "the header block is too large");
-  } else if (error == http::error::body_limit) {
-    refuse(413, str_cat("the body is larger than ", server_->options.body_bytes_max, " bytes"));
-  } else {
-    refuse(400, str_cat("this is not a request in HTTP/1.1: ", error.message()));
-  }
+void Session<Stream>::refuse(int status, std::string_view message) {
+  HttpResponse response;
+  response.status = status;
+  response.body = server_->error_body(status, message);
+  refuse(std::move(response));
 }
 
 // Answers what the handler cannot, and closes: where the next request begins is not known.
 template <typename Stream>
-void Session<Stream>::refuse(int status, std::string_view message) {
+void Session<Stream>::refuse(HttpResponse response) {
   at_ = At::kAnswering;
   keep_alive_ = false;
   is_head_ = false;
   version_ = 11;
-  HttpResponse response;
-  response.status = status;
-  response.body = server_->error_body(status, message);
   head(number_, std::move(response), /*streams=*/false);
 }
 
@@ -347,13 +349,20 @@ template <typename Stream>
 void Session<Stream>::on_shut(error_code) {
   error_code ignored;
   socket().socket().shutdown(tcp::socket::shutdown_send, ignored);
-  // What is still being read ends when the client closes too, or after a while.
+  // Until the client closes too, or for a while.
   linger_.cancel();
-  if (!reading_) return;
   linger_.expires_after(kLinger);
   linger_.async_wait([self = this->shared_from_this()](error_code error) {
     if (!error) self->close_socket();
   });
+  lingers_ = true;
+  if (!reading_) discard();
+}
+
+template <typename Stream>
+void Session<Stream>::discard() {
+  discard_.run(socket(), 2 * server_->options.body_bytes_max, this->shared_from_this(),
+               [this] { close_socket(); });
 }
 
 template <typename Stream>

@@ -42,10 +42,11 @@ class Connection {
 };
 
 struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
-  State(HttpServerOptions o, HttpHandler h, HttpErrorBody e)
+  State(HttpServerOptions o, HttpHandler h, HttpErrorBody e, HttpHeadCheck c)
       : options(std::move(o)),
         handler(std::move(h)),
         error_body(std::move(e)),
+        head_check(std::move(c)),
         handlers(static_cast<size_t>(options.n_handler_threads)) {}
 
   Status listen();
@@ -58,6 +59,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   HttpServerOptions options;
   HttpHandler handler;
   HttpErrorBody error_body;
+  HttpHeadCheck head_check;
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
   asio::ssl::context tls{asio::ssl::context::tls_server};
@@ -70,6 +72,32 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   mutable std::mutex mutex;
   std::condition_variable closed;  // a connection was
   std::map<Connection*, std::weak_ptr<Connection>> open;
+};
+
+// A request's head as the handler sees it.
+std::shared_ptr<HttpRequest> request_of(const http::request_header<>& head,
+                                        const std::string& client);
+// What is answered to bytes that the parser refuses.
+struct Refusal {
+  int status;
+  std::string message;
+};
+Refusal refusal_for(error_code error, const HttpServerOptions& options);
+
+// Reads what a client still sends and forgets it: a socket that is closed with unread bytes resets
+// the connection, and the client may lose the answer.
+class Discard {
+ public:
+  // Until the client ends, its bytes or the stream's time are used up; then done(). owner keeps
+  // socket, this and whatever done() needs.
+  void run(beast::tcp_stream& socket, int64_t bytes_max, std::shared_ptr<void> owner,
+           std::function<void()> done);
+
+ private:
+  void read(beast::tcp_stream& socket, std::shared_ptr<void> owner);
+  std::vector<char> bytes_;
+  int64_t n_left_ = 0;
+  std::function<void()> done_;
 };
 
 // One connection: reads a request, hands it to the handler, writes the answer, reads the next. All
@@ -110,9 +138,10 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void read_more();
   void on_read(error_code error, size_t n);
   bool parse();
+  bool refuse_by_head();
   void hand_over();
   void refuse(int status, std::string_view message);
-  void refuse_for(error_code error);
+  void refuse(HttpResponse response);
   void start_write();
   void on_written(error_code error, size_t n);
   void answered();
@@ -120,12 +149,15 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void gone();
   void shut();
   void on_shut(error_code error);
+  void discard();
   void close_socket();
 
   std::shared_ptr<HttpServer::State> server_;
   Stream stream_;
   std::string client_;
   asio::steady_timer linger_;
+  bool lingers_ = false;  // all is said, and the client has not ended yet
+  Discard discard_;
   Buffer input_;
   std::optional<Parser> parser_;
 

@@ -68,26 +68,39 @@ const std::vector<Routes::Route>& Routes::routes() {
   return kRoutes;
 }
 
-void Routes::handle(const std::shared_ptr<const HttpRequest>& request,
-                    const std::shared_ptr<HttpReply>& reply) {
-  Call call = {.request = *request,
-               .reply = reply,
+Routes::Call Routes::begin(const HttpRequest& request, std::shared_ptr<HttpReply> reply) const {
+  Call call = {.request = request,
+               .reply = std::move(reply),
                .route = "other",
                .argument = "",
-               .headers = access_.cors_headers(*request)};
-  const std::string_view id = request->header("x-request-id");
+               .headers = access_.cors_headers(request)};
+  const std::string_view id = request.header("x-request-id");
   call.headers.emplace_back("x-request-id", is_request_id(id) ? std::string(id) : make_id("req_"));
-  dispatch(call);
+  return call;
 }
 
-void Routes::dispatch(Call& call) {
-  if (const auto error = access_.check_origin(call.request)) return refuse(call, *error);
+void Routes::handle(const std::shared_ptr<const HttpRequest>& request,
+                    const std::shared_ptr<HttpReply>& reply) {
+  Call call = begin(*request, reply);
+  const Route* route = nullptr;
+  if (const auto error = find_route(call, route)) return refuse(call, *error);
+  if (route != nullptr) return (this->*route->handler)(call);
+  HttpResponse response;
+  response.status = 204;
+  send(call, std::move(response));
+}
+
+std::optional<HttpResponse> Routes::refusal_by_head(const HttpRequest& request) {
+  Call call = begin(request, nullptr);
+  const Route* route = nullptr;
+  if (const auto error = find_route(call, route)) return finished(call, refusal(call, *error));
+  return std::nullopt;
+}
+
+std::optional<ApiError> Routes::find_route(Call& call, const Route*& found) const {
+  if (auto error = access_.check_origin(call.request)) return error;
+  if (call.request.method == "OPTIONS") return std::nullopt;
   const std::string_view path = without_version(call.request.path);
-  if (call.request.method == "OPTIONS") {
-    HttpResponse response;
-    response.status = 204;
-    return send(call, std::move(response));
-  }
   const std::string_view method =
       call.request.method == "HEAD" ? "GET" : std::string_view(call.request.method);
   std::string allowed;
@@ -102,33 +115,41 @@ void Routes::dispatch(Call& call) {
     call.route = std::string(route.path);
     call.is_messages = path.starts_with("/messages");
     if (route.needs_key) {
-      if (const auto error = access_.check_key(call.request)) return refuse(call, *error);
+      if (auto error = access_.check_key(call.request)) return error;
     }
     if (is_prefix) {
       auto argument = percent_decoded(path.substr(route.path.size()));
-      if (!argument)
-        return refuse(call, invalid_request("", "the address holds a % that begins no escape"));
+      if (!argument) return invalid_request("", "the address holds a % that begins no escape");
       call.argument = *std::move(argument);
     }
-    return (this->*route.handler)(call);
+    found = &route;
+    return std::nullopt;
   }
   if (!allowed.empty()) {
     call.headers.emplace_back("Allow", allowed);
-    return refuse(call, {.status = 405,
-                         .message = str_cat("this endpoint takes ", allowed, " only"),
-                         .param = "",
-                         .code = "method_not_allowed"});
+    return ApiError{.status = 405,
+                    .message = str_cat("this endpoint takes ", allowed, " only"),
+                    .param = "",
+                    .code = "method_not_allowed"};
   }
-  refuse(call, {.status = 404,
-                .message = str_cat("there is no endpoint ", printable(call.request.path)),
-                .param = "",
-                .code = "unknown_endpoint"});
+  return ApiError{.status = 404,
+                  .message = str_cat("there is no endpoint ", printable(call.request.path)),
+                  .param = "",
+                  .code = "unknown_endpoint"};
+}
+
+HttpResponse Routes::finished(const Call& call, HttpResponse response) {
+  metrics_.count(call.route, response.status);
+  response.headers.insert(response.headers.end(), call.headers.begin(), call.headers.end());
+  return response;
+}
+
+HttpResponse Routes::refusal(const Call& call, const ApiError& error) const {
+  return call.is_messages ? messages_error_response(error) : error_response(error);
 }
 
 void Routes::send(Call& call, HttpResponse response) {
-  metrics_.count(call.route, response.status);
-  for (auto& header : call.headers) response.headers.push_back(header);
-  call.reply->send(std::move(response));
+  call.reply->send(finished(call, std::move(response)));
 }
 
 void Routes::send(Call& call, const Json& body) {
@@ -137,9 +158,7 @@ void Routes::send(Call& call, const Json& body) {
   send(call, std::move(response));
 }
 
-void Routes::refuse(Call& call, const ApiError& error) {
-  send(call, call.is_messages ? messages_error_response(error) : error_response(error));
-}
+void Routes::refuse(Call& call, const ApiError& error) { send(call, refusal(call, error)); }
 
 // One JSON object, said to be one.
 bool Routes::read_body(Call& call, Json& body) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,8 @@ class Routes {
   // Answers at once, or hands the reply to what the engine tells. Any number of threads.
   void handle(const std::shared_ptr<const HttpRequest>& request,
               const std::shared_ptr<HttpReply>& reply);
+  // What a request is refused with whatever its body is: who asks, and for what. Any thread.
+  std::optional<HttpResponse> refusal_by_head(const HttpRequest& request);
   // From now on /ready says no.
   void drain() { draining_ = true; }
   // For the metrics.
@@ -55,7 +58,12 @@ class Routes {
   };
   static const std::vector<Route>& routes();
 
-  void dispatch(Call& call);
+  Call begin(const HttpRequest& request, std::shared_ptr<HttpReply> reply) const;
+  // The route of a request that may be asked; null for OPTIONS.
+  std::optional<ApiError> find_route(Call& call, const Route*& found) const;
+  // With the headers of every answer; counted.
+  HttpResponse finished(const Call& call, HttpResponse response);
+  HttpResponse refusal(const Call& call, const ApiError& error) const;
   void send(Call& call, HttpResponse response);
   void send(Call& call, const Json& body);
   void refuse(Call& call, const ApiError& error);

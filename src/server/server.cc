@@ -79,7 +79,8 @@ Result<std::unique_ptr<Server>> Server::start(LoadedModel& model, const ServerOp
                  options.http,
                  [routes](std::shared_ptr<const HttpRequest> request,
                           std::shared_ptr<HttpReply> reply) { routes->handle(request, reply); },
-                 http_error_body));
+                 http_error_body,
+                 [routes](const HttpRequest& head) { return routes->refusal_by_head(head); }));
   HttpServer* const http = server->http_.get();
   routes->count_connections([http] { return http->n_connections(); });
   http->start();

@@ -30,6 +30,8 @@ TEST_F(ServeFaults, F02BodiesThatAreNot) {
       "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
       "Content-Type: application/json\r\n";
   EXPECT_EQ(raw(head + "Content-Length: 99999999999\r\n\r\n{}").status, 413);
+  const std::string large(20 << 20, 'x');
+  EXPECT_EQ(code_of(raw(head + "Content-Length: 20971520\r\n\r\n" + large)), "bad_request");
   EXPECT_EQ(raw(head + "Content-Length: -5\r\n\r\n{}").status, 400);
   EXPECT_EQ(raw(head + "Content-Length: x\r\n\r\n{}").status, 400);
   EXPECT_EQ(raw(head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}").status, 400);

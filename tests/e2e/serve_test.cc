@@ -262,6 +262,28 @@ TEST(ServeAccess, KeysHostsAndOrigins) {
             "deepseek-chat");
 }
 
+// Whoever has no key is told so before a byte of the body, and does not make it be kept.
+TEST(ServeAccess, KeysAreLookedAtBeforeBodies) {
+  const RunningServer server({"--api-key", "secret"});
+  const auto answer = [&](const std::string& more) {
+    HttpConnection client(server.port());
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n" + more);
+    return client.answer();
+  };
+  const std::string length = "Content-Type: application/json\r\nContent-Length: 1000\r\n";
+  const HttpAnswer refused = answer(length + "\r\n{\"mess");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(text_at(refused.json(), {"error", "code"}), "invalid_api_key");
+  EXPECT_NE(refused.header("x-request-id"), "");
+  EXPECT_EQ(answer(length + "x-api-key: wrong\r\n\r\n").status, 401);
+  EXPECT_EQ(answer(length + "Origin: https://evil.example\r\n\r\n").status, 403);
+  const std::string body = R"({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1})";
+  EXPECT_EQ(answer("Content-Type: application/json\r\nx-api-key: secret\r\nContent-Length: " +
+                   std::to_string(body.size()) + "\r\n\r\n" + body)
+                .status,
+            200);
+}
+
 TEST(ServeAccess, NamesInAddressesMayBeEscaped) {
   const RunningServer server({"--served-model-name", "deepseek-ai/DeepSeek V3"});
   const auto id = [&](const std::string& path) {
