@@ -75,7 +75,8 @@ void Session<Stream>::read_more() {
     socket().expires_never();
   }
   reading_ = true;
-  stream_.async_read_some(input_.prepare(kReadBytes), bind(&Session::on_read));
+  stream_.async_read_some(input_.prepare(kReadBytes),
+                          beast::bind_front_handler(&Session::on_read, this->shared_from_this()));
 }
 
 template <typename Stream>
@@ -119,8 +120,7 @@ bool Session<Stream>::parse() {
       if (used == 0) break;
     }
     if (error) {
-      const Refusal refusal = refusal_for(error, server_->options);
-      refuse(refusal.status, refusal.message);
+      refuse(refusal_for(error, *server_));
       return true;
     }
     if (!had_header && parser_->is_header_done()) {
@@ -167,14 +167,6 @@ void Session<Stream>::hand_over() {
     }  // without an answer the reply says so
   });
   read_more();  // so that a client who goes away is noticed
-}
-
-template <typename Stream>
-void Session<Stream>::refuse(int status, std::string_view message) {
-  HttpResponse response;
-  response.status = status;
-  response.body = server_->error_body(status, message);
-  refuse(std::move(response));
 }
 
 // Answers what the handler cannot, and closes: where the next request begins is not known.
@@ -268,7 +260,7 @@ void Session<Stream>::let_go(uint64_t number) {
   if (begun_) {
     gone();
   } else {
-    refuse(500, "the request was not answered");
+    refuse(error_answer(*server_, 500, "the request was not answered"));
   }
 }
 
@@ -286,7 +278,8 @@ void Session<Stream>::start_write() {
   if (writing_ || output_.empty() || at_ == At::kClosed) return;
   writing_ = true;
   socket().expires_after(server_->options.write_timeout);
-  asio::async_write(stream_, asio::buffer(output_.front()), bind(&Session::on_written));
+  asio::async_write(stream_, asio::buffer(output_.front()),
+                    beast::bind_front_handler(&Session::on_written, this->shared_from_this()));
 }
 
 template <typename Stream>

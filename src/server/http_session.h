@@ -77,12 +77,9 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 // A request's head as the handler sees it.
 std::shared_ptr<HttpRequest> request_of(const http::request_header<>& head,
                                         const std::string& client);
+HttpResponse error_answer(const HttpServer::State& server, int status, std::string_view message);
 // What is answered to bytes that the parser refuses.
-struct Refusal {
-  int status;
-  std::string message;
-};
-Refusal refusal_for(error_code error, const HttpServerOptions& options);
+HttpResponse refusal_for(error_code error, const HttpServer::State& server);
 
 // Reads what a client still sends and forgets it: a socket that is closed with unread bytes resets
 // the connection, and the client may lose the answer.
@@ -126,11 +123,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   asio::io_context& io() { return server_->io; }
 
  private:
-  using Buffer = beast::flat_buffer;
   using Parser = http::request_parser<http::string_body>;
-  auto bind(void (Session::*f)(error_code, size_t)) {
-    return beast::bind_front_handler(f, this->shared_from_this());
-  }
   beast::tcp_stream& socket() { return beast::get_lowest_layer(stream_); }
 
   void handshaken(error_code error);
@@ -140,7 +133,6 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   bool parse();
   bool refuse_by_head();
   void hand_over();
-  void refuse(int status, std::string_view message);
   void refuse(HttpResponse response);
   void start_write();
   void on_written(error_code error, size_t n);
@@ -155,14 +147,14 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   std::shared_ptr<HttpServer::State> server_;
   Stream stream_;
   std::string client_;
-  asio::steady_timer linger_;
-  bool lingers_ = false;  // all is said, and the client has not ended yet
+  asio::steady_timer linger_, quiet_timer_;
   Discard discard_;
-  Buffer input_;
+  beast::flat_buffer input_;
   std::optional<Parser> parser_;
 
   enum class At : uint8_t { kIdle, kReading, kAnswering, kClosed } at_ = At::kIdle;
-  bool reading_ = false, writing_ = false;  // a read, a write of the socket is under way
+  // A read, a write of the socket is under way; all is said, and the client has not ended yet.
+  bool reading_ = false, writing_ = false, lingers_ = false;
   bool is_head_ = false;  // of the request at hand: only the head of the answer is sent
   bool keep_alive_ = false;
   bool chunked_ = false, begun_ = false, ended_ = false;
@@ -171,8 +163,8 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   std::deque<std::string> output_;
   int64_t unsent_ = 0;
   std::function<void()> on_close_;
-  // Of a stream that is expected: its head, and whether something was said since the timer began.
-  asio::steady_timer quiet_timer_;
+  // Of a stream that is expected: its head, and whether something was said since quiet_timer_
+  // began.
   std::optional<HttpResponse> quiet_head_;
   bool spoke_ = false, begun_quietly_ = false;
 };

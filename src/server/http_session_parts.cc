@@ -18,14 +18,20 @@ std::shared_ptr<HttpRequest> request_of(const http::request_header<>& head,
   return request;
 }
 
-Refusal refusal_for(error_code error, const HttpServerOptions& options) {
+HttpResponse error_answer(const HttpServer::State& server, int status, std::string_view message) {
+  HttpResponse response;
+  response.status = status;
+  response.body = server.error_body(status, message);
+  return response;
+}
+
+HttpResponse refusal_for(error_code error, const HttpServer::State& server) {
   if (error == http::error::header_limit)
-    return {.status = 431, .message = "the header block is too large"};
+    return error_answer(server, 431, "the header block is too large");
   if (error == http::error::body_limit)
-    return {.status = 413,
-            .message = str_cat("the body is larger than ", options.body_bytes_max, " bytes")};
-  return {.status = 400,
-          .message = str_cat("this is not a request in HTTP/1.1: ", error.message())};
+    return error_answer(
+        server, 413, str_cat("the body is larger than ", server.options.body_bytes_max, " bytes"));
+  return error_answer(server, 400, str_cat("this is not a request in HTTP/1.1: ", error.message()));
 }
 
 void Discard::run(beast::tcp_stream& socket, int64_t bytes_max, std::shared_ptr<void> owner,
