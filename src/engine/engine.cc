@@ -123,7 +123,6 @@ Status Engine::check(const GenerateRequest& request) const {
   return {};
 }
 
-// The most that its answer may have.
 int64_t Engine::answer_tokens(const GenerateRequest& request) const {
   const int64_t room = options_.context - std::ssize(request.prompt);
   return request.max_tokens < 0 ? room : std::min(room, request.max_tokens);

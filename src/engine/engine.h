@@ -63,6 +63,8 @@ class Engine {
 
   // An error says which field is wrong and why. Any thread may ask.
   Status check(const GenerateRequest& request) const;
+  // The most that the answer of a request that passed may have. Any thread.
+  int64_t answer_tokens(const GenerateRequest& request) const;
   // Checks the request and queues it. sink must live until its last event.
   Result<RequestId> submit(GenerateRequest request, EventSink& sink);
   // Ends a request with a kCancelled event; nothing if it has ended.
@@ -94,7 +96,6 @@ class Engine {
   using Line = std::vector<std::unique_ptr<Running>>;  // by priority and arrival
 
   // engine.cc
-  int64_t answer_tokens(const GenerateRequest& request) const;
   void end_without_token(Line& line, size_t at, FinishReason reason, const std::string& error);
   void end_expired(Line& line);
   void fail_all();

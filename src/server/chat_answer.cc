@@ -6,25 +6,10 @@
 
 namespace fathom {
 
-namespace {
-
-// A list of experts for each layer.
-Json experts_json(const std::vector<int32_t>& experts, int64_t n_layers) {
-  Json out = Json::array();
-  const int64_t top_k = std::ssize(experts) / n_layers;
-  for (size_t i = 0; i < experts.size(); ++i) {
-    if (static_cast<int64_t>(i) % top_k == 0) out.push_back(Json::array());
-    out.as_array().back().push_back(int64_t{experts[i]});
-  }
-  return out;
-}
-
-}  // namespace
-
 ChatAnswer::ChatAnswer(const Tokenizer& tokenizer, ChatAnswerOptions options,
                        std::shared_ptr<HttpReply> reply)
     : tokenizer_(tokenizer), options_(std::move(options)), reply_(std::move(reply)) {
-  for (int64_t i = 0; i < options_.n_choices; ++i) choices_.emplace_back(options_.parser);
+  for (int64_t i = 0; i < options_.n_choices; ++i) choices_.emplace_back(options_);
 }
 
 std::string ChatAnswer::finish_name(const Choice& choice) const {
@@ -47,9 +32,7 @@ void ChatAnswer::on_token(int64_t index, const TokenEvent& event) {
   if (event.token >= 0) {
     ++choice.usage.n_tokens;
     if (choice.parser.in_reasoning()) ++choice.usage.n_reasoning;
-    if (options_.logprobs) choice.logprobs.push_back(logprob_json(tokenizer_, event));
-    if (options_.n_expert_layers > 0)
-      choice.experts.push_back(experts_json(event.routed_experts, options_.n_expert_layers));
+    choice.details.add(event);
   }
   choice.finish = event.finish;
   if (event.finish == FinishReason::kCancelled) {
@@ -122,18 +105,15 @@ Json ChatAnswer::delta(Choice& choice, const AnswerPart& part) {
   return {};
 }
 
-void ChatAnswer::send_chunk(int64_t index, Choice& choice, Json delta, Json finish_reason) {
+void ChatAnswer::send_chunk(int64_t index, const TokenDetails* details, Json delta,
+                            Json finish_reason) {
   Json chunk = options_.head.json("chat.completion.chunk");
-  Json logprobs;
-  if (options_.logprobs && !choice.logprobs.as_array().empty()) {
-    logprobs = Json::Object{{"content", std::exchange(choice.logprobs, Json::array())}};
-  }
   Json one = Json::Object{{"index", index},
                           {"delta", std::move(delta)},
-                          {"logprobs", std::move(logprobs)},
+                          {"logprobs", details == nullptr ? Json() : details->logprobs(tokenizer_)},
                           {"finish_reason", std::move(finish_reason)}};
-  if (!choice.experts.as_array().empty())
-    one.set("routed_experts", std::exchange(choice.experts, Json::array()));
+  Json experts = details == nullptr ? Json() : details->experts();
+  if (!experts.is_null()) one.set("routed_experts", std::move(experts));
   chunk.set("choices", Json::Array{std::move(one)});
   if (options_.include_usage || options_.continuous_usage)
     chunk.set("usage", options_.continuous_usage ? usage().json() : Json());
@@ -144,18 +124,17 @@ void ChatAnswer::stream_event(int64_t index, Choice& choice, const std::vector<A
   if (!stream_) stream_.emplace(reply_, options_.head.headers);
   if (!choice.begun) {
     choice.begun = true;
-    Json logprobs = std::exchange(choice.logprobs, Json::array());
-    Json experts = std::exchange(choice.experts, Json::array());
-    send_chunk(index, choice, Json::Object{{"role", "assistant"}, {"content", ""}}, {});
-    choice.logprobs = std::move(logprobs);
-    choice.experts = std::move(experts);
+    send_chunk(index, nullptr, Json::Object{{"role", "assistant"}, {"content", ""}}, {});
   }
+  const auto send = [&](Json delta, Json finish_reason) {
+    send_chunk(index, &choice.details, std::move(delta), std::move(finish_reason));
+    choice.details.clear();
+  };
   for (const AnswerPart& part : parts) {
     Json added = delta(choice, part);
-    if (!added.is_null()) send_chunk(index, choice, std::move(added), {});
+    if (!added.is_null()) send(std::move(added), {});
   }
-  if (choice.finish != FinishReason::kNone)
-    send_chunk(index, choice, Json::object(), finish_name(choice));
+  if (choice.finish != FinishReason::kNone) send(Json::object(), finish_name(choice));
 }
 
 void ChatAnswer::fail(const TokenEvent& event) {
@@ -202,24 +181,26 @@ void ChatAnswer::finish() {
     stream_->done();
     return;
   }
-  Json choices = Json::array();
-  for (size_t i = 0; i < choices_.size(); ++i) {
-    Choice& choice = choices_[i];
-    Json logprobs;
-    if (options_.logprobs) logprobs = Json::Object{{"content", std::move(choice.logprobs)}};
-    choices.push_back(Json::Object{{"index", static_cast<int64_t>(i)},
-                                   {"message", message(choice)},
-                                   {"logprobs", std::move(logprobs)},
-                                   {"finish_reason", finish_name(choice)}});
-    if (options_.n_expert_layers > 0)
-      choices.as_array().back().set("routed_experts", std::move(choice.experts));
-  }
-  Json body = options_.head.json("chat.completion");
-  body.set("choices", std::move(choices));
-  body.set("usage", usage().json());
   HttpResponse response;
   response.headers = options_.head.headers;
-  response.body = body.dump();
+  std::string& body = response.body;
+  const auto append_members = [&body](const Json& object) {
+    body += object.dump();
+    body.pop_back();  // more come
+  };
+  append_members(options_.head.json("chat.completion"));
+  body += ",\"choices\":[";
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    Choice& choice = choices_[i];
+    if (i > 0) body += ',';
+    append_members(Json::Object{{"index", static_cast<int64_t>(i)},
+                                {"message", message(choice)},
+                                {"finish_reason", finish_name(choice)}});
+    choice.details.append_members(tokenizer_, body);
+    choice.details.clear();
+    body += '}';
+  }
+  body += "],\"usage\":" + usage().json().dump() + "}";
   reply_->send(std::move(response));
 }
 

@@ -12,6 +12,7 @@
 #include "server/chat_request.h"
 #include "server/engine_thread.h"
 #include "server/served_model.h"
+#include "server/token_details.h"
 
 namespace fathom {
 
@@ -39,12 +40,12 @@ class ChatAnswer final : public TokenListener {
     std::string id, name, arguments;
   };
   struct Choice {
-    explicit Choice(const AnswerParserOptions& options) : parser(options) {}
+    explicit Choice(const ChatAnswerOptions& options)
+        : parser(options.parser), details(options.logprobs, options.n_expert_layers) {}
     AnswerParser parser;
     std::string content, reasoning;
     std::vector<Call> calls;
-    Json logprobs = Json::array();  // of a stream: those not sent yet
-    Json experts = Json::array();   // likewise
+    TokenDetails details;  // of a stream: those not sent yet
     ChoiceUsage usage;
     FinishReason finish = FinishReason::kNone;
     bool begun = false;
@@ -56,7 +57,8 @@ class ChatAnswer final : public TokenListener {
   // Null: nothing.
   Json delta(Choice& choice, const AnswerPart& part);
   Json call_delta(const Choice& choice, Json function, bool begins) const;
-  void send_chunk(int64_t index, Choice& choice, Json delta, Json finish_reason);
+  // details: those of the tokens that the chunk tells; null: none.
+  void send_chunk(int64_t index, const TokenDetails* details, Json delta, Json finish_reason);
   void stream_event(int64_t index, Choice& choice, const std::vector<AnswerPart>& parts);
   void fail(const TokenEvent& event);
   void finish();

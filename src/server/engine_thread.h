@@ -59,6 +59,10 @@ class EngineThread {
   };
   // What is wrong with a request, before anything is made of it. Any thread.
   Status check(const GenerateRequest& request) const { return engine_->check(request); }
+  // The most tokens of its answer, after check(). Any thread.
+  int64_t answer_tokens(const GenerateRequest& request) const {
+    return engine_->answer_tokens(request);
+  }
   // The choices have passed check(). The listener hears events until each choice has had its last
   // one; never before this returns its ticket.
   Submitted submit(std::vector<GenerateRequest> choices, std::shared_ptr<TokenListener> listener);

@@ -43,7 +43,8 @@ void ResponsesAnswer::on_token(int64_t, const TokenEvent& token) {
     ++usage_.n_tokens;
     if (parser_.in_reasoning()) ++usage_.n_reasoning;
     if (options_.logprobs && !parser_.in_reasoning())
-      new_logprobs_.push_back(logprob_json(tokenizer_, token));
+      new_logprobs_.push_back(
+          logprob_json(tokenizer_, token.token, token.logprob, token.top_logprobs));
   }
   if (token.finish == FinishReason::kCancelled) {
     over_ = true;

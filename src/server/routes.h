@@ -75,6 +75,9 @@ class Routes {
   // What the engine says of a request, before copies are made of it; false where it has been
   // refused.
   bool check(Call& call, const GenerateRequest& request);
+  // Whether what an answer keeps of its tokens beside their text is not too much; false where it
+  // has been refused. n_tokens: of all choices, at most.
+  bool check_details(Call& call, std::string_view param, int64_t n_tokens, int64_t token_bytes);
   // Where calls of tools are forced, or a tool is strict: their grammar; false where it has been
   // refused.
   bool constrain_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);

@@ -48,6 +48,18 @@ bool Routes::check(Call& call, const GenerateRequest& request) {
   return status.ok();
 }
 
+bool Routes::check_details(Call& call, std::string_view param, int64_t n_tokens,
+                           int64_t token_bytes) {
+  if (n_tokens * token_bytes <= kDetailBytesMax) return true;
+  refuse(call, invalid_request(
+                   param, str_cat("what is asked for beside the text of up to ", n_tokens,
+                                  " tokens takes about ", n_tokens * token_bytes >> 20,
+                                  " MiB until the answer is whole, at most ", kDetailBytesMax >> 20,
+                                  " are taken; ask for fewer tokens, choices or logprobs, or for a "
+                                  "stream")));
+  return false;
+}
+
 bool Routes::constrain_calls(Call& call, const ChatRequest& asked, GenerateRequest& request) {
   const auto& forced = asked.forced_calls;
   if (!forced && !asked.strict_calls_max) return true;
@@ -108,6 +120,12 @@ void Routes::chat_completions(Call& call) {
   options.logprobs = asked.logprobs;
   options.legacy_functions = asked.legacy_functions;
   if (request.routed_experts) options.n_expert_layers = config.n_moe_layers();
+  const int64_t detail_bytes =
+      chat_detail_bytes(request.logprobs, options.n_expert_layers * config.num_experts_per_tok);
+  if (!options.stream &&
+      !check_details(call, asked.logprobs ? "top_logprobs" : "return_routed_experts",
+                     options.n_choices * engine_.answer_tokens(request), detail_bytes))
+    return;
   std::vector<GenerateRequest> choices;
   for (int64_t i = 0; i < asked.generation.n; ++i) {
     choices.push_back(request);
@@ -168,14 +186,19 @@ void Routes::completions(Call& call) {
   GenerateRequest request =
       with_own_seed(call, asked.generation.request, asked.generation.has_seed);
   std::vector<GenerateRequest> choices;
+  int64_t n_tokens = 0;
   for (const std::vector<int32_t>& prompt : asked.prompts) {
     request.prompt = prompt;
     if (!check(call, request)) return;
+    n_tokens += n * (engine_.answer_tokens(request) + (asked.echo ? std::ssize(prompt) : 0));
     for (int64_t i = 0; i < n; ++i) {
       choices.push_back(request);
       choices.back().sampling.choice = i;
     }
   }
+  if (!asked.generation.stream &&
+      !check_details(call, "logprobs", n_tokens, completion_detail_bytes(asked.logprobs)))
+    return;
   AnswerHead head = this->head(call, "cmpl-", asked.model);
   const bool stream = asked.generation.stream;
   submit(

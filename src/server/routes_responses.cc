@@ -3,6 +3,7 @@
 #include "server/responses_answer.h"
 #include "server/responses_request.h"
 #include "server/routes.h"
+#include "server/token_details.h"
 
 namespace fathom {
 
@@ -60,6 +61,10 @@ void Routes::responses(Call& call) {
   GenerateRequest request = with_own_seed(call, generation.request, generation.has_seed);
   ResponsesAnswerOptions options;
   if (!prepare(call, asked.chat, request, options.parser)) return;
+  // Its items are whole at the end of a stream too.
+  if (!check_details(call, "top_logprobs", engine_.answer_tokens(request),
+                     response_detail_bytes(request.logprobs)))
+    return;
   options.head = head(call, "resp_", asked.chat.model);
   options.n_prompt = std::ssize(request.prompt);
   options.stream = generation.stream;

@@ -24,17 +24,17 @@ Json token_bytes_json(const Tokenizer& tokenizer, int32_t token) {
   return out;
 }
 
-Json logprob_json(const Tokenizer& tokenizer, const TokenEvent& event) {
-  const auto entry = [&](int32_t token, float logprob) {
-    return Json::Object{{"token", token_text(tokenizer, token)},
-                        {"logprob", logprob},
-                        {"bytes", token_bytes_json(tokenizer, token)}};
+Json logprob_json(const Tokenizer& tokenizer, int32_t token, float logprob,
+                  const std::vector<TokenLogprob>& top) {
+  const auto entry = [&](int32_t id, float of) {
+    return Json::Object{{"token", token_text(tokenizer, id)},
+                        {"logprob", of},
+                        {"bytes", token_bytes_json(tokenizer, id)}};
   };
-  Json::Object out = entry(event.token, event.logprob);
-  Json top = Json::array();
-  for (const TokenLogprob& best : event.top_logprobs)
-    top.push_back(entry(best.token, best.logprob));
-  out.emplace_back("top_logprobs", std::move(top));
+  Json::Object out = entry(token, logprob);
+  Json best = Json::array();
+  for (const TokenLogprob& one : top) best.push_back(entry(one.token, one.logprob));
+  out.emplace_back("top_logprobs", std::move(best));
   return out;
 }
 

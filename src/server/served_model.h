@@ -25,7 +25,8 @@ std::string token_text(const Tokenizer& tokenizer, int32_t token);
 Json token_bytes_json(const Tokenizer& tokenizer, int32_t token);
 
 // {"token", "logprob", "bytes", "top_logprobs"}, as chat and responses show a token.
-Json logprob_json(const Tokenizer& tokenizer, const TokenEvent& event);
+Json logprob_json(const Tokenizer& tokenizer, int32_t token, float logprob,
+                  const std::vector<TokenLogprob>& top);
 
 // An id that no other has: prefix and 24 hexadecimal digits.
 std::string make_id(std::string_view prefix);

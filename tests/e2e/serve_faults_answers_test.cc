@@ -101,6 +101,26 @@ TEST_F(ServeFaultsAnswers, F18F22F23F24Parameters) {
   }
 }
 
+// What is kept of tokens until an answer is whole has a limit; a stream keeps nothing.
+TEST_F(ServeFaultsAnswers, MoreBesideTheTextThanIsKept) {
+  const std::string all = R"("n": 128, "logprobs": true, "top_logprobs": 20, "ignore_eos": true,
+      "return_routed_experts": true)";
+  const std::string long_ones = all + R"(, "max_tokens": 1000)";
+  const HttpAnswer refused = chat(long_ones);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(text_at(refused.json(), {"error", "param"}), "top_logprobs") << refused.body;
+  EXPECT_NE(refused.body.find("MiB"), std::string::npos) << refused.body;
+  const Json taken = chat(all).json();
+  EXPECT_EQ(at(taken, {"choices"}).as_array().size(), 128u);
+  EXPECT_EQ(at(taken, {"choices", "127", "logprobs", "content"}).as_array().size(), 3u);
+  EXPECT_EQ(at(taken, {"choices", "127", "routed_experts"}).as_array().size(), 3u);
+  EXPECT_EQ(complete(R"("prompt": "a", "n": 128, "logprobs": 20, "max_tokens": 500)").status, 400);
+  HttpConnection client(server_->port());
+  client.send(
+      http_request("POST", "/v1/chat/completions", hello(long_ones + R"(, "stream": true)")));
+  EXPECT_TRUE(client.read_some().starts_with("HTTP/1.1 200 "));
+}
+
 TEST_F(ServeFaultsAnswers, F30TemplateVariables) {
   for (const char* kwargs :
        {R"({"messages": []})", R"({"thinking": {"a": 1}})", R"({"bos_token": "x"})"})

@@ -1,0 +1,71 @@
+#include "server/token_details.h"
+
+#include "server/served_model.h"
+
+namespace fathom {
+
+namespace {
+
+Json experts_json(const std::vector<int32_t>& experts, int64_t n_layers) {
+  Json out = Json::array();
+  const int64_t top_k = std::ssize(experts) / n_layers;
+  for (size_t i = 0; i < experts.size(); ++i) {
+    if (static_cast<int64_t>(i) % top_k == 0) out.push_back(Json::array());
+    out.as_array().back().push_back(int64_t{experts[i]});
+  }
+  return out;
+}
+
+}  // namespace
+
+void TokenDetails::add(const TokenEvent& event) {
+  if (!has_logprobs_ && n_expert_layers_ == 0) return;
+  Token token = {.id = event.token, .logprob = event.logprob, .top = {}, .experts = {}};
+  if (has_logprobs_) token.top = event.top_logprobs;
+  if (n_expert_layers_ > 0) token.experts = event.routed_experts;
+  tokens_.push_back(std::move(token));
+}
+
+Json TokenDetails::logprobs(const Tokenizer& tokenizer) const {
+  if (!has_logprobs_ || empty()) return {};
+  Json list = Json::array();
+  for (const Token& t : tokens_) list.push_back(logprob_json(tokenizer, t.id, t.logprob, t.top));
+  return Json::Object{{"content", std::move(list)}};
+}
+
+Json TokenDetails::experts() const {
+  if (n_expert_layers_ == 0 || empty()) return {};
+  Json list = Json::array();
+  for (const Token& t : tokens_) list.push_back(experts_json(t.experts, n_expert_layers_));
+  return list;
+}
+
+void TokenDetails::append_members(const Tokenizer& tokenizer, std::string& json) const {
+  const auto list = [&](const auto& of_token) {
+    json += '[';
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      if (i > 0) json += ',';
+      json += of_token(tokens_[i]).dump();
+    }
+    json += ']';
+  };
+  json += ",\"logprobs\":";
+  if (has_logprobs_) {
+    json += "{\"content\":";
+    list([&](const Token& t) { return logprob_json(tokenizer, t.id, t.logprob, t.top); });
+    json += '}';
+  } else {
+    json += "null";
+  }
+  if (n_expert_layers_ == 0) return;
+  json += ",\"routed_experts\":";
+  list([&](const Token& t) { return experts_json(t.experts, n_expert_layers_); });
+}
+
+int64_t chat_detail_bytes(int64_t top_logprobs, int64_t n_experts) {
+  return 100 * (top_logprobs + 1) + 8 * n_experts;
+}
+int64_t completion_detail_bytes(int64_t top_logprobs) { return 256 * (top_logprobs + 1); }
+int64_t response_detail_bytes(int64_t top_logprobs) { return 1536 * (top_logprobs + 1); }
+
+}  // namespace fathom
