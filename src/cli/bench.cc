@@ -26,6 +26,7 @@ constexpr int64_t kTestsMax = 1000;
 struct BenchCommand {
   BenchModelOptions model;
   std::string prompt, depth, batch;  // empty: the defaults, as far as the model's context allows
+  std::optional<double> acceptance;
   BenchOptions bench;
   bool json = false;
 };
@@ -92,8 +93,9 @@ Result<std::vector<BenchTest>> choose_tests(const BenchCommand& command, int64_t
                            "; take a smaller --depth or --prompt");
     }
   }
-  if (fitting.empty())
-    return usage_error("there is nothing to measure; give --prompt, --depth and --batch");
+  if (fitting.empty() && !command.acceptance)
+    return usage_error(
+        "there is nothing to measure; give --prompt, --depth and --batch, or --acceptance");
   return fitting;
 }
 
@@ -129,6 +131,14 @@ int64_t meter_bytes(double seconds, std::optional<int64_t> max_memory) {
       kMin, kMax);
 }
 
+DraftBenchOptions draft_options(const BenchCommand& command) {
+  return {.acceptance = command.acceptance.value_or(0),
+          .repeat = command.bench.repeat,
+          .attention = command.bench.attention,
+          .seed = command.bench.seed,
+          .on_run = command.bench.on_run};
+}
+
 Status run_bench(BenchCommand& command) {
   BenchModelOptions& options = command.model;
   FATHOM_RETURN_IF_ERROR(check_usage(options));
@@ -139,6 +149,7 @@ Status run_bench(BenchCommand& command) {
   options.meter_bytes = meter.buffer_bytes();
   options.seed = command.bench.seed;
   options.prefill_rows = command.bench.prefill_rows;
+  if (command.acceptance) options.drafts = draft_options(command);
 
   std::vector<BenchTest> tests;
   FATHOM_TRY(const std::unique_ptr<BenchModel> model,
@@ -146,14 +157,20 @@ Status run_bench(BenchCommand& command) {
                  options, compute, [&](int64_t context) { return choose_tests(command, context); },
                  tests));
   command.bench.attention = model->attention;
-  Progress progress("measuring", static_cast<int64_t>(tests.size()) * command.bench.repeat, "runs");
+  const int64_t n_measures = std::ssize(tests) + (command.acceptance ? 1 : 0);
+  Progress progress("measuring", n_measures * command.bench.repeat, "runs");
   int64_t n_runs = 0;
   command.bench.on_run = [&] { progress.update(++n_runs); };
   progress.update(0);
   FATHOM_TRY(Bench bench,
              Bench::create(*model->transformer, model->activations, meter, tests, command.bench));
 
+  if (command.acceptance && model->facts.n_mtp == 0)
+    return invalid_error(
+        "--acceptance measures drafts, but the model has no MTP module",
+        options.random.config.empty() ? "" : "; random weights have one with --mtp");
   const BenchMachine machine{cpu_name(), std::string(isa_name(isa)), pool.n_threads()};
+  const std::string head = bench_model_text(model->facts);
   std::vector<BenchResult> results;
   for (const BenchTest& test : tests) {
     FATHOM_TRY(BenchResult result, bench.run(test));
@@ -161,11 +178,14 @@ Status run_bench(BenchCommand& command) {
     if (command.json) continue;
     progress.hide();
     if (results.size() == 1) {
-      FATHOM_RETURN_IF_ERROR(
-          standard_output().write(bench_machine_text(machine, results.front().before) +
-                                  bench_model_text(model->facts) + bench_table_head()));
+      FATHOM_RETURN_IF_ERROR(standard_output().write(
+          bench_machine_text(machine, results.front().before) + head + bench_table_head()));
     }
     FATHOM_RETURN_IF_ERROR(standard_output().write_now(bench_table_row(results.back())));
+  }
+  std::optional<DraftBenchResult> drafts;
+  if (command.acceptance) {
+    FATHOM_TRY(drafts, bench_drafts(*model->transformer, draft_options(command)));
   }
   progress.hide();
   const int64_t peak_memory = peak_memory_bytes() - meter.buffer_bytes();
@@ -173,9 +193,13 @@ Status run_bench(BenchCommand& command) {
     model->facts.streaming = model->streamed->experts().stats();
     print_note(model->streamed->report());
   }
-  if (!command.json) return standard_output().write(bench_end_text(results, peak_memory));
-  return standard_output().write(
-      bench_json(machine, model->facts, results, peak_memory).dump_pretty() + "\n");
+  if (command.json) {
+    return standard_output().write(
+        bench_json(machine, model->facts, results, drafts, peak_memory).dump_pretty() + "\n");
+  }
+  return standard_output().write((results.empty() ? head : "") +
+                                 (drafts ? bench_drafts_text(*drafts) : "") +
+                                 bench_end_text(results, peak_memory));
 }
 
 void add_test_options(CLI::App& app, BenchCommand& command) {
@@ -193,6 +217,14 @@ void add_test_options(CLI::App& app, BenchCommand& command) {
                  "Decode: sequences at once, several with commas, or none")
       ->type_name("N,...")
       ->default_str("1,4,16")
+      ->group(kGroup);
+  app.add_option(
+         "--acceptance", command.acceptance,
+         "Also what drafts bring, by a drafter that is right so often; the MTP module runs, "
+         "its drafts are replaced")
+      ->type_name("X")
+      ->check(number_range(0, 1))
+      ->default_str("not measured")
       ->group(kGroup);
   app.add_option("--repeat", command.bench.repeat, "Runs of a test, of which the median counts")
       ->type_name("N")

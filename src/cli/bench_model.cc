@@ -92,12 +92,30 @@ Status check_memory(const Needs& needs, const BenchModelOptions& options, bool w
   return {};
 }
 
+WorkspaceLimits limits_of(const std::vector<BenchTest>& tests, const BenchModelOptions& options) {
+  WorkspaceLimits limits = Bench::limits(tests, options.prefill_rows);
+  if (!options.drafts) return limits;
+  const WorkspaceLimits drafts = draft_bench_limits(*options.drafts);
+  limits.max_rows = std::max(limits.max_rows, drafts.max_rows);
+  limits.max_sequences = std::max(limits.max_sequences, drafts.max_sequences);
+  limits.max_context = std::max(limits.max_context, drafts.max_context);
+  limits.max_logit_rows = std::max(limits.max_logit_rows, drafts.max_logit_rows);
+  return limits;
+}
+
+int64_t cache_bytes(const std::vector<BenchTest>& tests, const BenchModelOptions& options,
+                    const KvLayout& layout, int64_t n_layers) {
+  const int64_t drafts =
+      options.drafts ? draft_bench_kv_bytes(*options.drafts, layout, n_layers) : 0;
+  return Bench::kv_bytes(tests, layout, n_layers) + drafts;
+}
+
 Needs needs_of(const ModelConfig& config, int64_t n_mtp, KvDtype kv_dtype,
-               const std::vector<BenchTest>& tests, int64_t prefill_rows) {
+               const std::vector<BenchTest>& tests, const BenchModelOptions& options) {
   return {.weights = 0,
-          .scratch = Workspace::bytes(config, Bench::limits(tests, prefill_rows)),
-          .cache = Bench::kv_bytes(tests, kv_layout(config, kv_dtype),
-                                   config.num_hidden_layers + n_mtp)};
+          .scratch = Workspace::bytes(config, limits_of(tests, options)),
+          .cache = cache_bytes(tests, options, kv_layout(config, kv_dtype),
+                               config.num_hidden_layers + n_mtp)};
 }
 
 // Of a model in files whose scratch is there: experts are streamed if not everything fits.
@@ -196,8 +214,8 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
         const KvDtype kv_dtype,
         resolve_kv_dtype(common.kv_dtype,
                          common.activations == "full" ? Activations::kFull : Activations::kBf16));
-    Needs needs = needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests,
-                           options.prefill_rows);
+    Needs needs =
+        needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests, options);
     needs.weights =
         count_bytes(stored_tensors_once(source.config, WeightPrecision::kAsConfigured)).total;
     FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true, false));
@@ -221,19 +239,18 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   facts.kv_dtype = name_of(kv_dtype);
   facts.attention = common.attention;
   if (!random) {
-    Needs needs = needs_of(facts.config, facts.n_mtp, kv_dtype, tests, options.prefill_rows);
+    Needs needs = needs_of(facts.config, facts.n_mtp, kv_dtype, tests, options);
     needs.weights = facts.weight_bytes;
     const bool can_stream = stream_needs(facts.config, model->weights).possible;
     FATHOM_RETURN_IF_ERROR(check_memory(needs, options, false, can_stream));
   }
-  const ModelOptions model_options{.activations = model->activations,
-                                   .kv_dtype = kv_dtype,
-                                   .limits = Bench::limits(tests, options.prefill_rows)};
+  const ModelOptions model_options{
+      .activations = model->activations, .kv_dtype = kv_dtype, .limits = limits_of(tests, options)};
   model->transformer =
       std::make_unique<Transformer>(facts.config, model->weights, model_options, compute);
   if (!random && common.max_memory) {
-    const int64_t caches =
-        Bench::kv_bytes(tests, model->transformer->kv_layout(), model->transformer->n_kv_layers());
+    const int64_t caches = cache_bytes(tests, options, model->transformer->kv_layout(),
+                                       model->transformer->n_kv_layers());
     FATHOM_RETURN_IF_ERROR(stream_if_larger(*model, caches, *common.max_memory));
   }
   facts.load_seconds = seconds_since(begin);

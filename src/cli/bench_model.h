@@ -10,6 +10,7 @@
 #include "cli/bench_report.h"
 #include "cli/options.h"
 #include "engine/bench.h"
+#include "engine/draft_bench.h"
 #include "engine/streamed_weights.h"
 
 namespace fathom::cli {
@@ -29,7 +30,8 @@ struct BenchModelOptions {
   RandomModelOptions random;
   uint64_t seed = 1;
   int64_t prefill_rows = kPrefillRows;
-  int64_t meter_bytes = 0;  // memory that the meter of the machine's limits holds
+  std::optional<DraftBenchOptions> drafts;  // to be measured too
+  int64_t meter_bytes = 0;                  // memory that the meter of the machine's limits holds
 };
 
 // On the heap, since its parts point at each other.

@@ -143,7 +143,18 @@ std::string bench_table_row(const BenchResult& result) {
                limit_name(result.limit)});
 }
 
+std::string bench_drafts_text(const DraftBenchResult& drafts) {
+  const auto ms = [](double seconds) { return readable(seconds * 1e3) + " ms"; };
+  return str_cat("\ndrafts   ", percent(drafts.acceptance),
+                 " of them right: ", readable(drafts.drafts_tokens_per_s), " tokens/s, without ",
+                 readable(drafts.plain_tokens_per_s), ": ", fixed(drafts.gain(), 2),
+                 " times\n         (1 + a) t1 / (t2 + t_module) = ",
+                 fixed(drafts.expected_gain(), 2), " from steps of one row in ", ms(drafts.t1),
+                 ", of two in ", ms(drafts.t2), ", of the module in ", ms(drafts.t_module), "\n");
+}
+
 std::string bench_end_text(const std::vector<BenchResult>& results, int64_t peak_memory_bytes) {
+  if (results.empty()) return str_cat("\nPeak memory ", human_bytes(peak_memory_bytes), ".\n");
   const auto span = [&](auto get) {
     const std::vector<double> values = readings(results, get);
     return str_cat(fixed(values.front(), 1), " to ", fixed(values.back(), 1));
@@ -159,7 +170,8 @@ std::string bench_end_text(const std::vector<BenchResult>& results, int64_t peak
 }
 
 Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
-                const std::vector<BenchResult>& results, int64_t peak_memory_bytes) {
+                const std::vector<BenchResult>& results,
+                const std::optional<DraftBenchResult>& drafts, int64_t peak_memory_bytes) {
   Json machine_json =
       Json::Object{{"cpu", machine.cpu}, {"isa", machine.isa}, {"threads", machine.threads}};
   set_limits(
@@ -196,9 +208,20 @@ Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
   }
   Json rows = Json::array();
   for (const BenchResult& result : results) rows.push_back(result_json(result));
-  return Json::Object{{"machine", std::move(machine_json)},
-                      {"model", std::move(model_json)},
-                      {"results", std::move(rows)}};
+  Json json = Json::Object{{"machine", std::move(machine_json)},
+                           {"model", std::move(model_json)},
+                           {"results", std::move(rows)}};
+  if (drafts) {
+    json.set("drafts", Json::Object{{"acceptance", drafts->acceptance},
+                                    {"tokens_per_s", drafts->drafts_tokens_per_s},
+                                    {"tokens_per_s_without", drafts->plain_tokens_per_s},
+                                    {"gain", drafts->gain()},
+                                    {"expected_gain", drafts->expected_gain()},
+                                    {"t1_seconds", drafts->t1},
+                                    {"t2_seconds", drafts->t2},
+                                    {"t_module_seconds", drafts->t_module}});
+  }
+  return json;
 }
 
 }  // namespace fathom::cli

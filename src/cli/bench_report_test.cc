@@ -48,7 +48,7 @@ TEST(BenchReport, JsonKeepsBothReadingsAndTheMedianOfAll) {
   second.before.read_gb_s = 44;
   second.after.read_gb_s = 80;
   second.limit = BenchLimit::kCompute;
-  const Json json = bench_json({"a processor", "avx2", 2}, model, {made_up(), second}, 123);
+  const Json json = bench_json({"a processor", "avx2", 2}, model, {made_up(), second}, {}, 123);
   EXPECT_EQ(json.find("machine")->find("read_gb_s")->as_double(), 43);  // of 40, 42, 44, 80
   const auto& results = json.find("results")->as_array();
   EXPECT_EQ(results[0].find("machine_before")->find("read_gb_s")->as_double(), 40);
@@ -57,6 +57,23 @@ TEST(BenchReport, JsonKeepsBothReadingsAndTheMedianOfAll) {
   EXPECT_EQ(results[1].find("limit")->as_string(), "compute");
   EXPECT_EQ(results[0].find("runs")->as_array().size(), 3u);
   EXPECT_EQ(json.find("model")->find("peak_memory_bytes")->as_int(), 123);
+}
+
+TEST(BenchReport, DraftsAreComparedWithWhatStepsPromise) {
+  const DraftBenchResult drafts = {.acceptance = 0.5,
+                                   .plain_tokens_per_s = 10,
+                                   .drafts_tokens_per_s = 12.5,
+                                   .t1 = 0.1,
+                                   .t2 = 0.11,
+                                   .t_module = 0.01};
+  const std::string text = bench_drafts_text(drafts);
+  for (const char* part : {"50.0 %", "12.5 tokens/s, without 10.0: 1.25 times", "= 1.25 from",
+                           "in 100 ms", "in 110 ms", "in 10.0 ms"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+  }
+  const Json json = bench_json({"a processor", "avx2", 2}, {}, {}, drafts, 123);
+  EXPECT_EQ(json.find("drafts")->find("gain")->as_double(), 1.25);
+  EXPECT_EQ(json.find("drafts")->find("t_module_seconds")->as_double(), 0.01);
 }
 
 // Memory is asked for before anything large is made.

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -50,6 +51,9 @@ struct EngineOptions {
   int64_t max_running = 1;              // requests in one batch
   int64_t prefill_rows = kPrefillRows;  // rows of prompts in one step
   std::vector<int32_t> eos_token_ids;   // the model's end tokens
+  // For measurements: given the position that a draft is for and the module's token, what is
+  // verified in its place. Answers are the same whatever it gives.
+  std::function<int32_t(int64_t position, int32_t draft)> replace_draft = {};
 };
 
 class Engine {

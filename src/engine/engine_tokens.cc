@@ -191,6 +191,7 @@ bool Engine::make_drafts(const float* hidden) {
       keep_allowed({logits, static_cast<size_t>(vocab_size)},
                    owner.constraint->allowed(owner.stop_ids));
     owner.draft = static_cast<int32_t>(std::max_element(logits, logits + vocab_size) - logits);
+    if (options_.replace_draft) owner.draft = options_.replace_draft(owner.n_tokens(), owner.draft);
   }
   return true;
 }

@@ -75,6 +75,23 @@ TEST(BenchCommand, JsonHasTheShapeOfTheContract) {
   EXPECT_EQ(results[5].find("n_batch")->as_int(), 2);
 }
 
+TEST(BenchCommand, DraftsOfAGivenAcceptance) {
+  const Json json = bench_json({"--prompt", "none", "--batch", "none", "--acceptance", "0.85"});
+  EXPECT_EQ(json.find("results")->as_array().size(), 0u);
+  const Json& drafts = *json.find("drafts");
+  expect_keys(drafts, {"gain", "expected_gain", "tokens_per_s", "tokens_per_s_without"});
+  EXPECT_NEAR(drafts.find("acceptance")->as_double(), 0.85, 0.15);
+  const RunResult table = bench({"--prompt", "none", "--batch", "1", "--acceptance", "0"});
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_NE(table.out.find("0.0 % of them right"), std::string::npos) << table.out;
+
+  TempDir folder;
+  const std::string config = folder.write("config.json", testing_support::kTinyConfig);
+  const RunResult none = bench({"--config", config, "--random", "bf16", "--acceptance", "0.5"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_NE(none.err.find("random weights have one with --mtp"), std::string::npos) << none.err;
+}
+
 TEST(BenchCommand, TheTableHasALineForEachTest) {
   const RunResult result = bench({"--batch", "1,3"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
