@@ -107,13 +107,13 @@ TEST(JsonSchema, Objects) {
 TEST(JsonSchema, OtherKeysAreNoneOfTheDeclaredOnes) {
   schema(
       R"({"type": "object", "properties": {"a": {"const": 1}, "ab": {"const": 2}, "ä€": {"const": 3},
-      "q\"": {"const": 4}}, "additionalProperties": {"type": "integer"}})",
+      "q\"": {"const": 4}, "s\\": {"const": 5}, "n\n": {"const": 6}}, "additionalProperties": {"type": "integer"}})",
       {R"({"a": 1, "abc": 5, "b": 6})", R"({"ab": 2, "": 7, "aa": 8, "A": 9})",
        R"({"ä": 1, "€": 2, "ä€x": 3, "ö€": 4, "äx": 5})", R"({"q": 1, "qq": 2})",
        R"({"a": 1, "ab": 2, "ä€": 3, "q\"": 4, "x": 5})"},
       {R"({"a": 1, "a": 5})", R"({"a": 5})", R"({"x": 5, "a": 1})", R"({"x": 5, "ab": 5})",
        R"({"ä€": 4})", R"({"x": 1, "ä€": 4})", R"({"x": 1, "\u0061": 2})", R"({"x": 1, "q\"": 5})",
-       R"({"x\n": 1})"});
+       R"({"x\n": 1})", R"({"q"x": 5})", R"({"s\x": 5})", "{\"n\nx\": 5}"});
   schema(R"({"properties": {"": {"const": 1}}, "additionalProperties": true})",
          {R"({"": 1, "x": [2]})", R"({"x": 1})"}, {R"({"": 2})", R"({"x": 1, "": 2})"});
   std::string many;

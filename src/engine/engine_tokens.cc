@@ -95,18 +95,20 @@ bool Engine::accept_token(Running& running, int64_t logit_row) {
                             : running.n_generated() >= request.min_tokens;
   TokenEvent event;
   event.request = running.id;
-  const std::span<const uint64_t> allowed = running.constraint
-                                                ? running.constraint->allowed(running.stop_ids)
-                                                : std::span<const uint64_t>();
+  const std::span<const int32_t> stop_ids = running.stop_ids, none;
+  const std::span<const uint64_t> allowed =
+      running.constraint ? running.constraint->allowed(may_stop ? stop_ids : none)
+                         : std::span<const uint64_t>();
+  // Within a grammar a stop token that may not stop yet is one like others: there may be no other.
+  const bool is_bound = running.constraint && running.constraint->holds();
   if (!allowed.empty() &&
       std::all_of(allowed.begin(), allowed.end(), [](uint64_t word) { return word == 0; })) {
     end(running, event, FinishReason::kStop);
     running.sink.on_token(event);
     return false;
   }
-  event.token = sampler_.sample(
-      logits, request.sampling, running.counts, running.n_tokens(),
-      may_stop ? std::span<const int32_t>() : std::span<const int32_t>(running.stop_ids), allowed);
+  event.token = sampler_.sample(logits, request.sampling, running.counts, running.n_tokens(),
+                                may_stop || is_bound ? none : stop_ids, allowed);
   if (request.logprobs >= 0) {
     event.logprob = token_logprob(model_.compute().isa, logits, event.token);
     top_logprobs(model_.compute().isa, logits, request.logprobs, event.top_logprobs);
@@ -119,8 +121,8 @@ bool Engine::accept_token(Running& running, int64_t logit_row) {
   running.counts.add_answer(event.token);
   ++counters_.generated_tokens;
 
-  const bool stop_token = may_stop && std::find(running.stop_ids.begin(), running.stop_ids.end(),
-                                                event.token) != running.stop_ids.end();
+  const bool stop_token =
+      may_stop && std::find(stop_ids.begin(), stop_ids.end(), event.token) != stop_ids.end();
   FinishReason reason = FinishReason::kNone;
   if (stop_token) {
     reason = FinishReason::kStop;

@@ -1,5 +1,6 @@
 #include "engine/json_values.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/check.h"
@@ -14,6 +15,8 @@ constexpr std::string_view kHex = "[0-9a-fA-F]";
 constexpr uint32_t kCodePointMax = 0x10ffff;
 // Characters that a string holds only escaped.
 const std::vector<CodeRange> kNotPlain = {{0, 0x1f}, {'"', '"'}, {'\\', '\\'}};
+
+bool takes_escape(char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\'; }
 
 // Digits of the whole numbers low..high, both not negative.
 std::string digits_between(const std::string& low, const std::string& high) {
@@ -97,7 +100,8 @@ JsonValues::Expr JsonValues::value() {
 JsonValues::Expr JsonValues::any_object() { return object(value()); }
 
 // Along the keys, one rule for each beginning of some of them: a character that none goes on with
-// leaves them, and the string may not end where a key does.
+// leaves them, and the string may not end where a key does. Keys that take escapes are none that a
+// string without them could be.
 JsonValues::Expr JsonValues::other_key(const std::vector<std::string>& keys) {
   struct Node {
     std::map<uint32_t, size_t> next;
@@ -105,6 +109,7 @@ JsonValues::Expr JsonValues::other_key(const std::vector<std::string>& keys) {
   };
   std::vector<Node> nodes(1);
   for (const std::string& key : keys) {
+    if (std::any_of(key.begin(), key.end(), takes_escape)) continue;
     size_t at = 0;
     for (size_t i = 0; i < key.size();) {
       const Utf8Char c = utf8_at(key, i);

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -249,6 +250,44 @@ TEST_P(EngineBytes, DraftsAroundAnOpenedGrammarAreInvisible) {
     }
   }
   EXPECT_GT(n_opened, 4);
+}
+
+// Before min_tokens a stop token is drawn where an opened grammar leaves no other, and not where it
+// only may end.
+TEST(Engine, StopTokensWithinAGrammarBeforeTheyMayStop) {
+  const auto model = open(default_folder(), "auto", "auto", 50, 1);
+  model->drafting = Drafting::kOff;
+  const auto opener = model->tokenizer->encode(".");
+  ASSERT_EQ(opener.size(), 1u);
+  constexpr int32_t kEnd = 1;
+  GenerateRequest asked = request(20, 70, 120);
+  asked.min_tokens = asked.max_tokens;
+  asked.grammar_opener = opener[0];
+  asked.sampling.logit_bias = {{opener[0], 5.0f}, {kEnd, 50.0f}};
+  const auto texts_behind_opener = [&](const std::string& pattern) {
+    asked.grammar = std::make_shared<const Grammar>(regex_grammar(pattern).value());
+    const std::vector<int32_t> tokens = alone(*model, {asked})[0].tokens;
+    EXPECT_EQ(std::ssize(tokens), asked.max_tokens);
+    EXPECT_EQ(std::count(tokens.begin(), tokens.end(), kEnd), 0);
+    std::vector<std::string> out;
+    for (size_t at = 0; at + 4 < tokens.size(); ++at) {
+      if (tokens[at] == opener[0])
+        out.push_back(model->tokenizer->decode(std::span(tokens).subspan(at + 1), false));
+    }
+    EXPECT_FALSE(out.empty());
+    return out;
+  };
+  asked.stop_token_ids = {kEnd};
+  for (const std::string& text : texts_behind_opener("[0-9]{1,9}"))
+    EXPECT_EQ(text.substr(0, 1).find_first_not_of("0123456789"), std::string::npos) << text;
+  for (int32_t id = 0; id < 4096; ++id) {
+    const std::string_view bytes = model->tokenizer->token_bytes(id);
+    const bool is_part =
+        !bytes.empty() && std::string_view("777!").find(bytes) != std::string::npos;
+    if (is_part) asked.stop_token_ids.push_back(id);
+  }
+  for (const std::string& text : texts_behind_opener("777!"))
+    EXPECT_EQ(text.substr(0, 4), "777!") << text;
 }
 
 TEST(Engine, SharedBeginningsAreComputedOnce) {
