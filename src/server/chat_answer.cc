@@ -132,7 +132,9 @@ void ChatAnswer::stream_event(int64_t index, Choice& choice, const std::vector<A
   };
   for (const AnswerPart& part : parts) {
     Json added = delta(choice, part);
-    if (!added.is_null()) send(std::move(added), {});
+    // Of calls that are left out the details are told all the same, as they come.
+    if (!added.is_null() || !choice.details.empty())
+      send(added.is_null() ? Json::object() : std::move(added), {});
   }
   if (choice.finish != FinishReason::kNone) send(Json::object(), finish_name(choice));
 }

@@ -113,17 +113,23 @@ TEST(HttpServer, AHeadIsRefusedBeforeItsBodyComes) {
     if (head.header("x-key") == "right" || head.path != "/closed") return std::nullopt;
     HttpResponse response;
     response.status = 401;
+    response.body = "\"no\"";
     return response;
   });
-  const auto first = [&](const std::string& path, const std::string& more) {
+  const auto first = [&](const std::string& path, const std::string& more,
+                         const std::string& method = "POST") {
     HttpConnection client(server->port());
-    client.send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more);
+    client.send(method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more);
     return client.read_some();
   };
   const std::string length = "Content-Length: 100\r\n";
   const std::string refused = first("/closed", length + "\r\n{");
   EXPECT_TRUE(refused.starts_with("HTTP/1.1 401 ")) << refused;
   EXPECT_NE(refused.find("Connection: close\r\n"), std::string::npos);
+  EXPECT_TRUE(refused.ends_with("\r\n\r\n\"no\"")) << refused;
+  const std::string head_alone = first("/closed", length + "\r\n{", "HEAD");
+  EXPECT_TRUE(head_alone.starts_with("HTTP/1.1 401 ")) << head_alone;
+  EXPECT_TRUE(head_alone.ends_with("\r\n\r\n")) << head_alone;
   const std::string expect = length + "Expect: 100-continue\r\n";
   EXPECT_TRUE(first("/closed", expect + "\r\n").starts_with("HTTP/1.1 401 "));
   EXPECT_TRUE(first("/open", expect + "\r\n").starts_with("HTTP/1.1 100 "));

@@ -115,6 +115,7 @@ bool Session<Stream>::parse() {
     error_code error;
     const size_t used = parser_->put(input_.data(), error);
     input_.consume(used);
+    is_head_ = parser_->get().method() == http::verb::head;
     if (error == http::error::need_more) {
       error = {};
       if (used == 0) break;
@@ -156,7 +157,6 @@ void Session<Stream>::hand_over() {
   request->body = std::move(message.body());
   keep_alive_ = message.keep_alive();
   version_ = message.version();
-  is_head_ = message.method() == http::verb::head;
   auto reply = std::make_shared<Reply<Stream>>(this->shared_from_this(), number_);
   socket().expires_never();
   asio::post(server_->handlers, [server = server_, request, reply = std::move(reply)]() mutable {
@@ -174,7 +174,6 @@ template <typename Stream>
 void Session<Stream>::refuse(HttpResponse response) {
   at_ = At::kAnswering;
   keep_alive_ = false;
-  is_head_ = false;
   version_ = 11;
   head(number_, std::move(response), /*streams=*/false);
 }

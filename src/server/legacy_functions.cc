@@ -1,12 +1,14 @@
 #include "server/legacy_functions.h"
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/str_cat.h"
 #include "server/api_fields.h"
+#include "server/chat_messages.h"
 
 namespace fathom {
 
@@ -32,7 +34,7 @@ class MessageRewriter {
   std::optional<ApiError> rewrite(Json& message, size_t index) {
     ApiFields fields(message, str_cat("messages[", index, "]."));
     const Json* const call = fields.object("function_call");
-    std::string name;
+    std::string name, answered;
     if (call != nullptr) {
       if (is_given(message, "tool_calls"))
         fields.fail("function_call", str_cat(fields.path_of("function_call"),
@@ -44,32 +46,27 @@ class MessageRewriter {
       fields.take(inner.error());
     } else if (is_result(message)) {
       fields.text("name", name, 256);
-      if (fields.ok() && last_id(name).empty())
+      if (const auto last = last_ids_.find(name); last != last_ids_.end()) answered = last->second;
+      if (answered.empty())
         fields.fail("name", str_cat(fields.path_of("name"), " is \"", name,
                                     "\", which no call before it has"));
     }
     if (!fields.ok()) return fields.error();
     if (call != nullptr) {
-      calls_.emplace_back(name, str_cat("function_call_", index));
-      Json made =
-          Json::Object{{"id", calls_.back().second}, {"type", "function"}, {"function", *call}};
+      std::string& id = last_ids_[name];
+      id = str_cat("function_call_", index);
+      Json made = Json::Object{{"id", id}, {"type", "function"}, {"function", *call}};
       message.set("tool_calls", Json::Array{std::move(made)});
     } else if (is_result(message)) {
       message.set("role", "tool");
-      message.set("tool_call_id", last_id(name));
+      message.set("tool_call_id", answered);
     }
     erase(message, "function_call");
     return std::nullopt;
   }
 
  private:
-  std::string last_id(std::string_view name) const {
-    const auto found = std::find_if(calls_.rbegin(), calls_.rend(),
-                                    [name](const auto& call) { return call.first == name; });
-    return found == calls_.rend() ? "" : found->second;
-  }
-
-  std::vector<std::pair<std::string, std::string>> calls_;  // names and ids
+  std::map<std::string, std::string> last_ids_;  // of the last call of each name
 };
 
 void rewrite_choice(ApiFields& fields, Json& made) {
@@ -125,6 +122,7 @@ std::optional<ApiError> rewrite_legacy_functions(Json& body) {
   MessageRewriter rewriter;
   for (auto& [name, value] : body.as_object()) {
     if (name != "messages" || !value.is_array()) continue;
+    if (value.as_array().size() > kMessagesMax) continue;  // refused by whoever reads them
     for (size_t i = 0; i < value.as_array().size(); ++i) {
       Json& message = value.as_array()[i];
       if (!message.is_object()) continue;
@@ -143,7 +141,8 @@ ApiError with_legacy_names(ApiError error) {
     replace(error.param, "tool_choice", "function_call");
     replace(error.param, ".function", "");
   }
-  if (!given.empty()) replace(error.message, given, error.param);
+  // Elsewhere it may be a part of a name that the client gave.
+  if (error.message.starts_with(given)) error.message.replace(0, given.size(), error.param);
   return error;
 }
 

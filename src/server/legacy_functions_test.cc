@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/chat_messages.h"
 #include "server/chat_request.h"
 
 namespace fathom {
@@ -92,6 +93,27 @@ TEST(LegacyFunctions, WhatIsWrongIsNamedAsTheClientDid) {
       EXPECT_EQ(error->message.find("tools"), std::string::npos) << error->message;
     }
   }
+}
+
+TEST(LegacyFunctions, TooManyMessagesAreNotRewritten) {
+  std::string many = R"({"messages": [{"role": "function", "name": "f", "content": "1"})";
+  for (size_t i = 0; i < kMessagesMax; ++i) many += R"(, {"role": "user", "content": "Hi"})";
+  ChatRequest out;
+  const auto error = parse_chat_request(json(many + "]}"), {}, 1000, out);
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->param, "messages") << error->message;
+}
+
+TEST(LegacyFunctions, NamesOfTheClientStayAsTheyAre) {
+  const auto renamed = [](std::string_view param, const std::string& message) {
+    return with_legacy_names(invalid_request(param, message));
+  };
+  const std::string of_a_name = "the parameters of my_tools: tools is no type";
+  EXPECT_EQ(renamed("tools", of_a_name).message, of_a_name);
+  EXPECT_EQ(renamed("tools", of_a_name).param, "functions");
+  EXPECT_EQ(renamed("tools", "tools is empty").message, "functions is empty");
+  EXPECT_EQ(renamed("tool_choice.function.name", "tool_choice.function.name is \"a\"").message,
+            "function_call.name is \"a\"");
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 namespace fathom {
 
 namespace {
-// No id has a line's end in it.
+// No id that is kept and no owner has a line's end in it; of an id that is asked for it may be.
 std::string key_of(const std::string& owner, const std::string& id) { return id + "\n" + owner; }
 
 size_t size_of(const StoredResponse& stored) {

@@ -37,6 +37,20 @@ bool is_json(std::string_view content_type) {
   return content_type == "application/json";
 }
 
+// Whether the head says that something follows it.
+bool has_body(const HttpRequest& request) {
+  return !request.header("transfer-encoding").empty() ||
+         request.header("content-length").find_first_not_of('0') != std::string_view::npos;
+}
+
+std::optional<ApiError> check_no_body(const HttpRequest& request) {
+  if (!has_body(request)) return std::nullopt;
+  return ApiError{.status = 413,
+                  .message = "this endpoint takes no body",
+                  .param = "",
+                  .code = "body_not_taken"};
+}
+
 }  // namespace
 
 Routes::Routes(const ServedModel& model, EngineThread& engine, const RoutesOptions& options)
@@ -62,7 +76,7 @@ const std::vector<Routes::Route>& Routes::routes() {
       {"GET", "/version", &Routes::version, true},
       {"GET", "/", &Routes::page, false},
       {"GET", "/health", &Routes::health, false},
-      {"GET", "/ping", &Routes::health, false},
+      {"GET", "/ping", &Routes::health, true},
       {"GET", "/ready", &Routes::ready, false},
   };
   return kRoutes;
@@ -99,7 +113,7 @@ std::optional<HttpResponse> Routes::refusal_by_head(const HttpRequest& request) 
 
 std::optional<ApiError> Routes::find_route(Call& call, const Route*& found) const {
   if (auto error = access_.check_origin(call.request)) return error;
-  if (call.request.method == "OPTIONS") return std::nullopt;
+  if (call.request.method == "OPTIONS") return check_no_body(call.request);
   const std::string_view path = without_version(call.request.path);
   const std::string_view method =
       call.request.method == "HEAD" ? "GET" : std::string_view(call.request.method);
@@ -116,6 +130,9 @@ std::optional<ApiError> Routes::find_route(Call& call, const Route*& found) cons
     call.is_messages = path.starts_with("/messages");
     if (route.needs_key) {
       if (auto error = access_.check_key(call.request)) return error;
+    }
+    if (route.method != "POST") {
+      if (auto error = check_no_body(call.request)) return error;
     }
     if (is_prefix) {
       auto argument = percent_decoded(path.substr(route.path.size()));

@@ -13,6 +13,7 @@
 #include "server/access.h"
 #include "server/answer_head.h"
 #include "server/chat_request.h"
+#include "server/completion_request.h"
 #include "server/engine_thread.h"
 #include "server/http_server.h"
 #include "server/metrics.h"
@@ -76,8 +77,12 @@ class Routes {
   // refused.
   bool check(Call& call, const GenerateRequest& request);
   // Whether what an answer keeps of its tokens beside their text is not too much; false where it
-  // has been refused. n_tokens: of all choices, at most.
-  bool check_details(Call& call, std::string_view param, int64_t n_tokens, int64_t token_bytes);
+  // has been refused. n_tokens: of all choices, at most. remedy: what else a client may ask for.
+  bool check_details(Call& call, std::string_view param, int64_t n_tokens, int64_t token_bytes,
+                     std::string_view remedy);
+  // Whether a stream can echo the prompts with their log-probabilities; false where it has been
+  // refused.
+  bool check_streamed_echo(Call& call, const CompletionRequest& asked);
   // Where calls of tools are forced, or a tool is strict: their grammar; false where it has been
   // refused.
   bool constrain_calls(Call& call, const ChatRequest& asked, GenerateRequest& request);

@@ -13,6 +13,10 @@
 
 namespace fathom {
 
+namespace {
+constexpr std::string_view kOrStream = "choices or logprobs, or for a stream";
+}  // namespace
+
 bool Routes::make_prompt(Call& call, const ChatRequest& asked, std::vector<int32_t>& prompt,
                          AnswerParserOptions& parser) {
   Result<std::vector<int32_t>> made = model_.prompts.from_chat(asked.context);
@@ -49,15 +53,28 @@ bool Routes::check(Call& call, const GenerateRequest& request) {
 }
 
 bool Routes::check_details(Call& call, std::string_view param, int64_t n_tokens,
-                           int64_t token_bytes) {
+                           int64_t token_bytes, std::string_view remedy) {
   if (n_tokens * token_bytes <= kDetailBytesMax) return true;
   refuse(call, invalid_request(
                    param, str_cat("what is asked for beside the text of up to ", n_tokens,
                                   " tokens takes about ", n_tokens * token_bytes >> 20,
                                   " MiB until the answer is whole, at most ", kDetailBytesMax >> 20,
-                                  " are taken; ask for fewer tokens, choices or logprobs, or for a "
-                                  "stream")));
+                                  " are taken; ask for fewer tokens or ", remedy)));
   return false;
+}
+
+bool Routes::check_streamed_echo(Call& call, const CompletionRequest& asked) {
+  if (!asked.generation.stream || !asked.echo || asked.logprobs < 0) return true;
+  const int64_t most = streamed_echo_max(asked.logprobs);
+  for (const std::vector<int32_t>& prompt : asked.prompts) {
+    if (std::ssize(prompt) <= most) continue;
+    refuse(call,
+           invalid_request("logprobs", str_cat("a stream echoes the logprobs of up to ", most,
+                                               " tokens, a prompt has ", prompt.size(),
+                                               "; ask for fewer logprobs, or for no stream")));
+    return false;
+  }
+  return true;
 }
 
 bool Routes::constrain_calls(Call& call, const ChatRequest& asked, GenerateRequest& request) {
@@ -122,10 +139,12 @@ void Routes::chat_completions(Call& call) {
   if (request.routed_experts) options.n_expert_layers = config.n_moe_layers();
   const int64_t detail_bytes =
       chat_detail_bytes(request.logprobs, options.n_expert_layers * config.num_experts_per_tok);
-  if (!options.stream &&
-      !check_details(call, asked.logprobs ? "top_logprobs" : "return_routed_experts",
-                     options.n_choices * engine_.answer_tokens(request), detail_bytes))
-    return;
+  if (!options.stream) {
+    cut_to_details(request, options.n_choices, detail_bytes);
+    if (!check_details(call, asked.logprobs ? "top_logprobs" : "return_routed_experts",
+                       options.n_choices * engine_.answer_tokens(request), detail_bytes, kOrStream))
+      return;
+  }
   std::vector<GenerateRequest> choices;
   for (int64_t i = 0; i < asked.generation.n; ++i) {
     choices.push_back(request);
@@ -178,7 +197,7 @@ void Routes::completions(Call& call) {
   if (const auto error = parse_completion_request(body, model_.model.generation.sampling,
                                                   model_.model.config.vocab_size, tokenizer, asked))
     return refuse(call, *error);
-  if (!check_model(call, asked.model)) return;
+  if (!check_model(call, asked.model) || !check_streamed_echo(call, asked)) return;
   const int64_t n = asked.generation.n;
   if (std::ssize(asked.prompts) * n > static_cast<int64_t>(kPromptsMax))
     return refuse(call, invalid_request("n", str_cat(asked.prompts.size(), " prompts of ", n,
@@ -197,7 +216,8 @@ void Routes::completions(Call& call) {
     }
   }
   if (!asked.generation.stream &&
-      !check_details(call, "logprobs", n_tokens, completion_detail_bytes(asked.logprobs)))
+      !check_details(call, "logprobs", n_tokens, completion_detail_bytes(asked.logprobs),
+                     kOrStream))
     return;
   AnswerHead head = this->head(call, "cmpl-", asked.model);
   const bool stream = asked.generation.stream;

@@ -62,8 +62,10 @@ void Routes::responses(Call& call) {
   ResponsesAnswerOptions options;
   if (!prepare(call, asked.chat, request, options.parser)) return;
   // Its items are whole at the end of a stream too.
-  if (!check_details(call, "top_logprobs", engine_.answer_tokens(request),
-                     response_detail_bytes(request.logprobs)))
+  const int64_t detail_bytes = response_detail_bytes(request.logprobs);
+  cut_to_details(request, /*n_choices=*/1, detail_bytes);
+  if (!check_details(call, "top_logprobs", engine_.answer_tokens(request), detail_bytes,
+                     "logprobs"))
     return;
   options.head = head(call, "resp_", asked.chat.model);
   options.n_prompt = std::ssize(request.prompt);

@@ -1,5 +1,7 @@
 #include "server/token_details.h"
 
+#include <algorithm>
+
 #include "server/served_model.h"
 
 namespace fathom {
@@ -65,7 +67,18 @@ void TokenDetails::append_members(const Tokenizer& tokenizer, std::string& json)
 int64_t chat_detail_bytes(int64_t top_logprobs, int64_t n_experts) {
   return 100 * (top_logprobs + 1) + 8 * n_experts;
 }
-int64_t completion_detail_bytes(int64_t top_logprobs) { return 256 * (top_logprobs + 1); }
+int64_t completion_detail_bytes(int64_t top_logprobs) {
+  return top_logprobs < 0 ? 0 : 2048 + 640 * (top_logprobs + 1);
+}
 int64_t response_detail_bytes(int64_t top_logprobs) { return 1536 * (top_logprobs + 1); }
+
+void cut_to_details(GenerateRequest& request, int64_t n_choices, int64_t token_bytes) {
+  if (request.max_tokens >= 0 || token_bytes == 0) return;
+  request.max_tokens = std::max<int64_t>(1, kDetailBytesMax / (n_choices * token_bytes));
+}
+
+int64_t streamed_echo_max(int64_t top_logprobs) {
+  return (int64_t{3} << 20) / (64 + 48 * (top_logprobs + 1));
+}
 
 }  // namespace fathom

@@ -43,11 +43,18 @@ class TokenDetails {
 };
 
 // About what a whole answer takes for a token, in bytes: of these in chat, as text; of the lists of
-// completions; of the items of a response, where they stand as JSON values.
+// completions and the items of a response, where they stand as JSON values. top_logprobs: -1: no
+// log-probabilities.
 int64_t chat_detail_bytes(int64_t top_logprobs, int64_t n_experts);
 int64_t completion_detail_bytes(int64_t top_logprobs);
 int64_t response_detail_bytes(int64_t top_logprobs);
 // The most that a request may take for all of its tokens.
 inline constexpr int64_t kDetailBytesMax = int64_t{256} << 20;
+// A request without max_tokens gets what fits.
+void cut_to_details(GenerateRequest& request, int64_t n_choices, int64_t token_bytes);
+// The tokens of the longest prompt that a stream of completions echoes with log-probabilities: all
+// of them are one chunk, which must be less than a client may leave unread
+// (HttpServerOptions::unsent_bytes_max).
+int64_t streamed_echo_max(int64_t top_logprobs);
 
 }  // namespace fathom

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -114,11 +115,34 @@ TEST_F(ServeFaultsAnswers, MoreBesideTheTextThanIsKept) {
   EXPECT_EQ(at(taken, {"choices"}).as_array().size(), 128u);
   EXPECT_EQ(at(taken, {"choices", "127", "logprobs", "content"}).as_array().size(), 3u);
   EXPECT_EQ(at(taken, {"choices", "127", "routed_experts"}).as_array().size(), 3u);
-  EXPECT_EQ(complete(R"("prompt": "a", "n": 128, "logprobs": 20, "max_tokens": 500)").status, 400);
+  // Without max_tokens what fits is given, here all of a short form.
+  const Json cut = chat(all + R"(, "max_tokens": null, "regex": "a")").json();
+  EXPECT_EQ(text_at(cut, {"choices", "127", "message", "content"}), "a") << cut.dump();
+  EXPECT_EQ(complete(R"("prompt": "a", "n": 128, "logprobs": 20, "max_tokens": 200)").status, 400);
   HttpConnection client(server_->port());
   client.send(
       http_request("POST", "/v1/chat/completions", hello(long_ones + R"(, "stream": true)")));
   EXPECT_TRUE(client.read_some().starts_with("HTTP/1.1 200 "));
+}
+
+// The default model in a context that it was not trained for.
+TEST_F(ServeFaultsAnswers, AStreamEchoesWhatOneChunkTakes) {
+  const TempDir folder;
+  const std::filesystem::path model = FATHOM_TESTDATA "/../models/default";
+  for (const auto& file : std::filesystem::directory_iterator(model))
+    std::filesystem::create_symlink(file.path(), folder.file(file.path().filename().string()));
+  Json config = *parse_json(read_file(model / "config.json"));
+  config.set("max_position_embeddings", 8192);
+  std::filesystem::remove(folder.file("config.json"));
+  folder.write("config.json", config.dump());
+  const RunningServer server({"--model", folder.path()});
+  std::string prompt = "300";
+  for (int i = 1; i < 4000; ++i) prompt += ", 300";
+  const HttpAnswer refused =
+      server.complete("{\"prompt\": [" + prompt +
+                      R"(], "stream": true, "echo": true, "logprobs": 20, "max_tokens": 0})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(text_at(refused.json(), {"error", "param"}), "logprobs") << refused.body;
 }
 
 TEST_F(ServeFaultsAnswers, F30TemplateVariables) {

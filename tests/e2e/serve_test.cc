@@ -284,6 +284,29 @@ TEST(ServeAccess, KeysAreLookedAtBeforeBodies) {
             200);
 }
 
+// What takes no body does not wait for one, with a key or without, and says so to HEAD by its head
+// alone.
+TEST(ServeAccess, BodiesWhereNoneIsTaken) {
+  const RunningServer server({"--api-key", "secret"});
+  const auto status = [&](const std::string& line, const std::string& more) {
+    HttpConnection client(server.port());
+    client.send(line + " HTTP/1.1\r\nHost: localhost\r\n" + more);
+    return client.answer(/*has_body=*/!line.starts_with("HEAD")).status;
+  };
+  const std::string length = "Content-Length: 1000000\r\n\r\n{";
+  for (const char* line : {"GET /", "GET /health", "GET /ready", "OPTIONS /v1/chat/completions",
+                           "OPTIONS *", "HEAD /health"}) {
+    EXPECT_EQ(status(line, length), 413) << line;
+    EXPECT_EQ(status(line, "Transfer-Encoding: chunked\r\n\r\n"), 413) << line;
+    EXPECT_NE(status(line, "Content-Length: 0\r\n\r\n"), 413) << line;
+  }
+  EXPECT_EQ(status("GET /health", "Content-Length: 2\r\n\r\n{}"), 413);
+  EXPECT_EQ(status("GET /ping", length), 401);
+  EXPECT_EQ(status("GET /ping", "x-api-key: secret\r\n" + length), 413);
+  EXPECT_EQ(server.ask("GET", "/ping").status, 401);
+  EXPECT_EQ(server.ask("GET", "/ping", "", {{"x-api-key", "secret"}}).status, 200);
+}
+
 TEST(ServeAccess, NamesInAddressesMayBeEscaped) {
   const RunningServer server({"--served-model-name", "deepseek-ai/DeepSeek V3"});
   const auto id = [&](const std::string& path) {
