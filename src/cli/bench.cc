@@ -52,6 +52,14 @@ Result<std::vector<int64_t>> parse_list(std::string_view option, std::string_vie
                      " with commas between them, or none");
 }
 
+DraftBenchOptions draft_options(const BenchCommand& command) {
+  return {.acceptance = command.acceptance.value_or(0),
+          .repeat = command.bench.repeat,
+          .attention = command.bench.attention,
+          .seed = command.bench.seed,
+          .on_run = command.bench.on_run};
+}
+
 // All prefill tests, then all decode tests. Of the defaults only those that fit into the context.
 Result<std::vector<BenchTest>> choose_tests(const BenchCommand& command, int64_t model_context) {
   const int64_t context =
@@ -82,6 +90,12 @@ Result<std::vector<BenchTest>> choose_tests(const BenchCommand& command, int64_t
     if (command.depth.empty()) test.depth = 0;
     return test.positions() > context;
   };
+  if (command.acceptance) {
+    const int64_t needed = draft_bench_limits(draft_options(command)).max_context;
+    if (needed > context)
+      return invalid_error("--acceptance needs ", needed, " positions, but the context is ",
+                           context);
+  }
   std::vector<BenchTest> fitting;
   for (const BenchTest& test : tests) {
     if (test.positions() <= context) {
@@ -131,12 +145,15 @@ int64_t meter_bytes(double seconds, std::optional<int64_t> max_memory) {
       kMin, kMax);
 }
 
-DraftBenchOptions draft_options(const BenchCommand& command) {
-  return {.acceptance = command.acceptance.value_or(0),
-          .repeat = command.bench.repeat,
-          .attention = command.bench.attention,
-          .seed = command.bench.seed,
-          .on_run = command.bench.on_run};
+Result<DraftBenchResult> measure_drafts(const BenchCommand& command, Transformer& model,
+                                        const MachineMeter& meter) {
+  const auto milliseconds =
+      std::max<int64_t>(1, static_cast<int64_t>(command.bench.seconds * 1000));
+  const MachineLimits before = meter.measure(model.compute(), milliseconds);
+  FATHOM_TRY(DraftBenchResult result, bench_drafts(model, draft_options(command)));
+  result.before = before;
+  result.after = meter.measure(model.compute(), milliseconds);
+  return result;
 }
 
 Status run_bench(BenchCommand& command) {
@@ -165,10 +182,6 @@ Status run_bench(BenchCommand& command) {
   FATHOM_TRY(Bench bench,
              Bench::create(*model->transformer, model->activations, meter, tests, command.bench));
 
-  if (command.acceptance && model->facts.n_mtp == 0)
-    return invalid_error(
-        "--acceptance measures drafts, but the model has no MTP module",
-        options.random.config.empty() ? "" : "; random weights have one with --mtp");
   const BenchMachine machine{cpu_name(), std::string(isa_name(isa)), pool.n_threads()};
   const std::string head = bench_model_text(model->facts);
   std::vector<BenchResult> results;
@@ -185,7 +198,12 @@ Status run_bench(BenchCommand& command) {
   }
   std::optional<DraftBenchResult> drafts;
   if (command.acceptance) {
-    FATHOM_TRY(drafts, bench_drafts(*model->transformer, draft_options(command)));
+    FATHOM_TRY(drafts, measure_drafts(command, *model->transformer, meter));
+    if (results.empty() && !command.json) {
+      progress.hide();
+      FATHOM_RETURN_IF_ERROR(
+          standard_output().write(bench_machine_text(machine, drafts->before) + head));
+    }
   }
   progress.hide();
   const int64_t peak_memory = peak_memory_bytes() - meter.buffer_bytes();
@@ -197,9 +215,8 @@ Status run_bench(BenchCommand& command) {
     return standard_output().write(
         bench_json(machine, model->facts, results, drafts, peak_memory).dump_pretty() + "\n");
   }
-  return standard_output().write((results.empty() ? head : "") +
-                                 (drafts ? bench_drafts_text(*drafts) : "") +
-                                 bench_end_text(results, peak_memory));
+  return standard_output().write((drafts ? bench_drafts_text(*drafts) : "") +
+                                 bench_end_text(results, drafts, peak_memory));
 }
 
 void add_test_options(CLI::App& app, BenchCommand& command) {

@@ -205,6 +205,10 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   FATHOM_TRY(Source source, random ? open_random(options.random) : open_files(common.model));
   facts.source = random ? source.name : source.files->describe();
   facts.config = source.config;
+  if (options.drafts && source.config.num_nextn_predict_layers == 0) {
+    return invalid_error("--acceptance measures drafts, but the model has no MTP module",
+                         random ? "; random weights have one with --mtp" : "");
+  }
   FATHOM_TRY(tests, choose_tests(source.config.max_position_embeddings));
 
   std::optional<Checkpoint> checkpoint;
@@ -230,6 +234,9 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
                           {.release_pages = common.max_memory.has_value()}));
   for (const std::string& note : model->weights.notes) log_message(LogLevel::kWarning, note);
   facts.n_mtp = static_cast<int64_t>(model->weights.mtp.size());
+  if (options.drafts && facts.n_mtp == 0)
+    return invalid_error(
+        "--acceptance measures drafts, but the files hold no weights of the MTP module");
 
   FATHOM_TRY(model->activations,
              resolve_activations(common.activations, facts.config, model->weights));

@@ -46,19 +46,23 @@ const char* limit_name(BenchLimit limit) {
   return limit == BenchLimit::kBandwidth ? "bandwidth" : "compute";
 }
 
-template <typename Get>
-std::vector<double> readings(const std::vector<BenchResult>& results, const Get& get) {
+std::vector<MachineLimits> all_limits(const std::vector<BenchResult>& results,
+                                      const std::optional<DraftBenchResult>& drafts) {
+  std::vector<MachineLimits> limits;
+  for (const BenchResult& result : results)
+    limits.insert(limits.end(), {result.before, result.after});
+  if (drafts) limits.insert(limits.end(), {drafts->before, drafts->after});
+  return limits;
+}
+std::vector<double> readings(const std::vector<MachineLimits>& limits,
+                             double MachineLimits::*member) {
   std::vector<double> values;
-  for (const BenchResult& result : results) {
-    values.push_back(get(result.before));
-    values.push_back(get(result.after));
-  }
+  for (const MachineLimits& one : limits) values.push_back(one.*member);
   std::sort(values.begin(), values.end());
   return values;
 }
-template <typename Get>
-double median(const std::vector<BenchResult>& results, const Get& get) {
-  const std::vector<double> values = readings(results, get);
+double median(const std::vector<MachineLimits>& limits, double MachineLimits::*member) {
+  const std::vector<double> values = readings(limits, member);
   const size_t n = values.size();
   return n == 0 ? 0 : 0.5 * (values[(n - 1) / 2] + values[n / 2]);
 }
@@ -153,20 +157,22 @@ std::string bench_drafts_text(const DraftBenchResult& drafts) {
                  ", of two in ", ms(drafts.t2), ", of the module in ", ms(drafts.t_module), "\n");
 }
 
-std::string bench_end_text(const std::vector<BenchResult>& results, int64_t peak_memory_bytes) {
-  if (results.empty()) return str_cat("\nPeak memory ", human_bytes(peak_memory_bytes), ".\n");
-  const auto span = [&](auto get) {
-    const std::vector<double> values = readings(results, get);
+std::string bench_end_text(const std::vector<BenchResult>& results,
+                           const std::optional<DraftBenchResult>& drafts,
+                           int64_t peak_memory_bytes) {
+  const std::vector<MachineLimits> limits = all_limits(results, drafts);
+  const auto span = [&](double MachineLimits::*member) {
+    const std::vector<double> values = readings(limits, member);
     return str_cat(fixed(values.front(), 1), " to ", fixed(values.back(), 1));
   };
-  return str_cat("\nLimits during the run: read ",
-                 span([](const MachineLimits& l) { return l.read_gb_s; }), " GB/s, FP32 ",
-                 span([](const MachineLimits& l) { return l.fp32_gflop_s; }), ", BF16 ",
-                 span([](const MachineLimits& l) { return l.bf16_gflop_s; }),
-                 " GFLOP/s. Peak memory ", human_bytes(peak_memory_bytes),
-                 ".\nA share is of the mean of the readings just before and after the test; small "
-                 "models that fit into "
-                 "the processor's caches can pass 100 % of read.\n");
+  return str_cat("\nLimits during the run: read ", span(&MachineLimits::read_gb_s), " GB/s, FP32 ",
+                 span(&MachineLimits::fp32_gflop_s), ", BF16 ", span(&MachineLimits::bf16_gflop_s),
+                 " GFLOP/s. Peak memory ", human_bytes(peak_memory_bytes), ".\n",
+                 results.empty()
+                     ? ""
+                     : "A share is of the mean of the readings just before and after the "
+                       "test; small models that fit into the processor's caches can pass "
+                       "100 % of read.\n");
 }
 
 Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
@@ -174,12 +180,11 @@ Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
                 const std::optional<DraftBenchResult>& drafts, int64_t peak_memory_bytes) {
   Json machine_json =
       Json::Object{{"cpu", machine.cpu}, {"isa", machine.isa}, {"threads", machine.threads}};
-  set_limits(
-      machine_json,
-      {.read_gb_s = median(results, [](const MachineLimits& l) { return l.read_gb_s; }),
-       .fp32_gflop_s = median(results, [](const MachineLimits& l) { return l.fp32_gflop_s; }),
-       .bf16_gflop_s = median(results, [](const MachineLimits& l) { return l.bf16_gflop_s; }),
-       .int8_gop_s = median(results, [](const MachineLimits& l) { return l.int8_gop_s; })});
+  const std::vector<MachineLimits> limits = all_limits(results, drafts);
+  set_limits(machine_json, {.read_gb_s = median(limits, &MachineLimits::read_gb_s),
+                            .fp32_gflop_s = median(limits, &MachineLimits::fp32_gflop_s),
+                            .bf16_gflop_s = median(limits, &MachineLimits::bf16_gflop_s),
+                            .int8_gop_s = median(limits, &MachineLimits::int8_gop_s)});
   const ParameterCount parameters = count_parameters(model.config);
   const int64_t n_dense =
       std::min(model.config.first_k_dense_replace, model.config.num_hidden_layers);

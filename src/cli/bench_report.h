@@ -39,8 +39,10 @@ std::string bench_model_text(const BenchModelFacts& model);
 std::string bench_table_head();
 std::string bench_table_row(const BenchResult& result);
 std::string bench_drafts_text(const DraftBenchResult& drafts);
-// The span of the limits over the run, if any, and memory.
-std::string bench_end_text(const std::vector<BenchResult>& results, int64_t peak_memory_bytes);
+// The span of the limits over the run, and memory.
+std::string bench_end_text(const std::vector<BenchResult>& results,
+                           const std::optional<DraftBenchResult>& drafts,
+                           int64_t peak_memory_bytes);
 
 // The limits are the medians of all readings. peak_memory_bytes: the largest resident size, without
 // the memory that the limits were measured on.

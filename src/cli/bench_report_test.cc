@@ -60,18 +60,23 @@ TEST(BenchReport, JsonKeepsBothReadingsAndTheMedianOfAll) {
 }
 
 TEST(BenchReport, DraftsAreComparedWithWhatStepsPromise) {
-  const DraftBenchResult drafts = {.acceptance = 0.5,
-                                   .plain_tokens_per_s = 10,
-                                   .drafts_tokens_per_s = 12.5,
-                                   .t1 = 0.1,
-                                   .t2 = 0.11,
-                                   .t_module = 0.01};
+  const DraftBenchResult drafts = {
+      .acceptance = 0.5,
+      .plain_tokens_per_s = 10,
+      .drafts_tokens_per_s = 12.5,
+      .t1 = 0.1,
+      .t2 = 0.11,
+      .t_module = 0.01,
+      .before = {.read_gb_s = 40, .fp32_gflop_s = 480, .bf16_gflop_s = 970, .int8_gop_s = 1960},
+      .after = {.read_gb_s = 44, .fp32_gflop_s = 480, .bf16_gflop_s = 970, .int8_gop_s = 1960}};
   const std::string text = bench_drafts_text(drafts);
   for (const char* part : {"50.0 %", "12.5 tokens/s, without 10.0: 1.25 times", "= 1.25 from",
                            "in 100 ms", "in 110 ms", "in 10.0 ms"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
   }
   const Json json = bench_json({"a processor", "avx2", 2}, {}, {}, drafts, 123);
+  EXPECT_EQ(json.find("machine")->find("read_gb_s")->as_double(), 42);
+  EXPECT_NE(bench_end_text({}, drafts, 123).find("read 40.0 to 44.0 GB/s"), std::string::npos);
   EXPECT_EQ(json.find("drafts")->find("gain")->as_double(), 1.25);
   EXPECT_EQ(json.find("drafts")->find("t_module_seconds")->as_double(), 0.01);
 }

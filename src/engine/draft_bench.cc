@@ -1,6 +1,7 @@
 #include "engine/draft_bench.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <vector>
 
@@ -18,8 +19,9 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kPromptTokens = 16;
 constexpr int64_t kStepTimes = 8;  // of each kind and repeat
 
+// An answer without drafts has two more tokens, so that the last drafts of the other are known.
 int64_t context_of(const DraftBenchOptions& options) {
-  return kPromptTokens + options.tokens + kAnswerRows;
+  return kPromptTokens + options.tokens + 2 * kAnswerRows;
 }
 
 double median(std::vector<double> values) {
@@ -28,29 +30,22 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-// The tokens of one answer and when the first and the last came.
+// The tokens of one answer.
 class Answer final : public EventSink {
  public:
   void on_token(const TokenEvent& event) override {
     if (event.token >= 0) {
-      if (tokens.empty()) first_ = Clock::now();
       tokens.push_back(event.token);
-      last_ = Clock::now();
+      usage = event.usage;
     }
-    usage = event.usage;
     error = event.error;
   }
-  // The first token is the prompt's.
-  double tokens_per_s() const {
-    return static_cast<double>(tokens.size() - 1) /
-           std::chrono::duration<double>(last_ - first_).count();
-  }
+  int64_t size() const { return std::ssize(tokens); }
+
   std::vector<int32_t> tokens;
   RequestUsage usage;
   std::string error;
-
- private:
-  Clock::time_point first_, last_;
+  double tokens_per_s = 0;  // of those behind the first, which is the prompt's
 };
 
 class DraftBench {
@@ -61,15 +56,17 @@ class DraftBench {
   Status run() {
     for (int64_t i = 0; i < options_.repeat; ++i) {
       const uint64_t key = mix64(options_.seed + static_cast<uint64_t>(i));
-      FATHOM_TRY(const Answer plain, answer(key, Drafting::kOff, {}));
-      FATHOM_RETURN_IF_ERROR(time_steps(plain.tokens));
+      FATHOM_TRY(const Answer plain,
+                 answer(key, options_.tokens + kAnswerRows, Drafting::kOff, {}));
+      FATHOM_RETURN_IF_ERROR(time_steps(key));
       const auto forced = [&](int64_t position, int32_t) {
         return forced_draft(plain.tokens, key, position);
       };
-      FATHOM_TRY(const Answer drafted, answer(key, Drafting::kOn, forced));
-      FATHOM_CHECK(drafted.tokens == plain.tokens, "drafts change an answer");
-      plain_.push_back(plain.tokens_per_s());
-      drafts_.push_back(drafted.tokens_per_s());
+      FATHOM_TRY(const Answer drafted, answer(key, options_.tokens, Drafting::kOn, forced));
+      FATHOM_CHECK(std::equal(drafted.tokens.begin(), drafted.tokens.end(), plain.tokens.begin()),
+                   "drafts change an answer");
+      plain_.push_back(plain.tokens_per_s);
+      drafts_.push_back(drafted.tokens_per_s);
       n_drafted_ += drafted.usage.drafted_tokens;
       n_accepted_ += drafted.usage.accepted_tokens;
       if (options_.on_run) options_.on_run();
@@ -104,8 +101,9 @@ class DraftBench {
     return is_right ? right : (right + 1) % vocab_size;
   }
 
-  // Sampled at temperature 1, since greedy answers of random weights run in circles.
-  Result<Answer> answer(uint64_t key, Drafting drafting,
+  // At least n tokens. Sampled at temperature 1, since greedy answers of random weights run in
+  // circles. Timed are whole steps, from behind the one that read the prompt.
+  Result<Answer> answer(uint64_t key, int64_t n, Drafting drafting,
                         std::function<int32_t(int64_t, int32_t)> replace_draft) {
     Engine engine(model_, pool_, nullptr,
                   {.attention = options_.attention,
@@ -118,26 +116,33 @@ class DraftBench {
     GenerateRequest request;
     for (int64_t i = 0; i < kPromptTokens; ++i)
       request.prompt.push_back(random_token(key + static_cast<uint64_t>(i)));
-    request.max_tokens = options_.tokens;
     request.ignore_eos = true;
     request.sampling.seed = key;
     Answer answer;
-    FATHOM_RETURN_IF_ERROR(engine.submit(std::move(request), answer));
-    while (!engine.idle()) engine.step();
-    if (std::ssize(answer.tokens) != options_.tokens) return Error{ErrorCode::kIo, answer.error};
+    FATHOM_TRY(const RequestId id, engine.submit(std::move(request), answer));
+    while (answer.tokens.empty() && !engine.idle()) engine.step();
+    const auto begin = Clock::now();
+    const int64_t n_before = answer.size();
+    while (answer.size() < n && !engine.idle()) engine.step();
+    const double seconds = seconds_since(begin);
+    if (!answer.error.empty()) return Error{ErrorCode::kIo, answer.error};
+    FATHOM_CHECK(answer.size() >= n, answer.size(), " tokens of ", n);
+    answer.tokens_per_s = static_cast<double>(answer.size() - n_before) / seconds;
+    engine.cancel(id);
     return answer;
   }
 
-  // Steps over tokens of an answer, behind a prompt of which the cache holds nothing: alike in
-  // time.
-  Status time_steps(const std::vector<int32_t>& tokens) {
+  // Steps over random tokens, others each time, behind a prompt of which the cache holds nothing:
+  // alike in time.
+  Status time_steps(uint64_t key) {
     KvSequence kv(pool_, context_of(options_));
     FATHOM_CHECK(kv.reserve(kPromptTokens + kAnswerRows), "room for one sequence");
     Buffer<float> logits(kAnswerRows * model_.config().vocab_size);
     constexpr int32_t kRows[kAnswerRows] = {0, 1};
+    std::array<int32_t, 1 + kAnswerRows> tokens;
     for (int64_t i = 0; i < kStepTimes; ++i) {
-      const auto at = static_cast<size_t>(i % (std::ssize(tokens) - 1));
-      BatchSequence sequence{.tokens = std::span<const int32_t>(tokens).subspan(at, 1),
+      for (int32_t& token : tokens) token = random_token(--key);
+      BatchSequence sequence{.tokens = std::span(tokens).first(1),
                              .first_position = kPromptTokens,
                              .absorbed = is_absorbed(options_.attention, true),
                              .kv = &kv};
@@ -147,7 +152,7 @@ class DraftBench {
       model_.logits(hidden, std::span(kRows).first(1), logits.data());
       t1_.push_back(seconds_since(begin));
 
-      sequence.tokens = std::span<const int32_t>(tokens).subspan(at, kAnswerRows);
+      sequence.tokens = std::span(tokens).last(kAnswerRows);
       begin = Clock::now();
       hidden = model_.forward({.sequences = {&sequence, 1}});
       if (hidden == nullptr) return model_.expert_source()->status();

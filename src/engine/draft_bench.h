@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "kernels/machine_limits.h"
 #include "model/transformer.h"
 
 namespace fathom {
@@ -30,6 +31,7 @@ struct DraftBenchResult {
   double drafts_tokens_per_s = 0;
   // Seconds of a pass over one row, over two, and of the module over two, logits included.
   double t1 = 0, t2 = 0, t_module = 0;
+  MachineLimits before = {}, after = {};  // set by whoever measures them
 
   double gain() const { return drafts_tokens_per_s / plain_tokens_per_s; }
   double expected_gain() const { return (1 + acceptance) * t1 / (t2 + t_module); }

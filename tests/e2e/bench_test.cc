@@ -90,6 +90,9 @@ TEST(BenchCommand, DraftsOfAGivenAcceptance) {
   const RunResult none = bench({"--config", config, "--random", "bf16", "--acceptance", "0.5"});
   EXPECT_EQ(none.exit_code, 1);
   EXPECT_NE(none.err.find("random weights have one with --mtp"), std::string::npos) << none.err;
+  const RunResult far = bench({"--context", "60", "--prompt", "none", "--acceptance", "0.5"});
+  EXPECT_EQ(far.exit_code, 1);
+  EXPECT_NE(far.err.find("but the context is 60"), std::string::npos) << far.err;
 }
 
 TEST(BenchCommand, TheTableHasALineForEachTest) {
