@@ -34,6 +34,7 @@ namespace fathom::cli {
 namespace {
 
 constexpr int64_t kPeakMilliseconds = 100;
+constexpr double kPeakSeconds = 60;  // between two measurements
 constexpr double kLineSeconds = 10;  // between lines of progress
 // What a folder needs beside the weights to be talked to.
 constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer_config.json",
@@ -78,8 +79,8 @@ class TrainRun {
     ModelTrainee trainee(*model_);
     FATHOM_TRY(const std::unique_ptr<Trainer> trainer,
                Trainer::create(run_, compute_, trainee, hooks(), !options_.resume.empty()));
-    const double peak = MachineMeter::bf16_gflop_s(compute_, kPeakMilliseconds);
-    progress_.emplace(run_, training_flops_per_token(shape_.config, run_.sequence_length), peak);
+    progress_.emplace(run_, training_flops_per_token(shape_.config, run_.sequence_length));
+    measure_peak();
     line_start_ = Clock::now();
     InterruptScope scope(/*also_term=*/true);
     const Status status = trainer->run();
@@ -192,12 +193,19 @@ class TrainRun {
     return {};
   }
 
+  // Again each minute: a machine that others use too shows less at times.
+  void measure_peak() {
+    progress_->saw_peak(MachineMeter::bf16_gflop_s(compute_, kPeakMilliseconds));
+    peak_measured_ = Clock::now();
+  }
+
   // On a terminal one line that changes, else a line now and then.
   void show(const StepReport& report) {
     const double seconds = seconds_since(line_start_);
     const bool terminal = isatty(STDERR_FILENO) != 0;
     const double between = terminal ? 1 : kLineSeconds;
     if (quiet() || (shown_ && seconds < between)) return;
+    if (seconds_since(peak_measured_) > kPeakSeconds) measure_peak();
     const std::string text = progress_->text(report, seconds);
     line_start_ = Clock::now();
     shown_ = true;
@@ -228,7 +236,7 @@ class TrainRun {
   std::unique_ptr<TrainableModel> model_;
   std::unique_ptr<RunEngine> engine_;
   std::optional<ProgressLine> progress_;
-  Clock::time_point line_start_;
+  Clock::time_point line_start_, peak_measured_;
   bool shown_ = false, visible_ = false;
 };
 

@@ -94,8 +94,8 @@ Json dry_run_json(const DryRun& run) {
                       {"seconds", seconds_of(run)}};
 }
 
-ProgressLine::ProgressLine(const RunConfig& run, double flops_per_token, double peak_gflop_s)
-    : run_(run), flops_per_token_(flops_per_token), peak_gflop_s_(peak_gflop_s) {}
+ProgressLine::ProgressLine(const RunConfig& run, double flops_per_token)
+    : run_(run), flops_per_token_(flops_per_token) {}
 
 std::string ProgressLine::text(const StepReport& report, double seconds) {
   const int64_t tokens =

@@ -1,6 +1,7 @@
 // What `fathom train` says of a run: what it will cost, and how it goes.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -32,13 +33,15 @@ Json dry_run_json(const DryRun& run);
 // One line of progress for some steps: means since the last line.
 class ProgressLine {
  public:
-  ProgressLine(const RunConfig& run, double flops_per_token, double peak_gflop_s);
+  ProgressLine(const RunConfig& run, double flops_per_token);
+  // Of the machine; the largest that was seen counts. Without any, shares are left out.
+  void saw_peak(double gflop_s) { peak_gflop_s_ = std::max(peak_gflop_s_, gflop_s); }
   // The line after this step; seconds are what passed since the last line.
   std::string text(const StepReport& report, double seconds);
 
  private:
   const RunConfig& run_;
-  double flops_per_token_, peak_gflop_s_;
+  double flops_per_token_, peak_gflop_s_ = 0;
   int64_t last_tokens_ = -1, last_step_ = 0;
 };
 
