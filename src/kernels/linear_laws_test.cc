@@ -208,7 +208,8 @@ template <class Sum>
 void expect_documented_order(Isa isa, const Sum& sum) {
   std::mt19937 rng(8);
   Pool pool(1);
-  constexpr int64_t kRows = 5, kColumns = 9, kK = 300;
+  // More than a chunk of k, and rows for the panel too.
+  constexpr int64_t kRows = 11, kColumns = 9, kK = 2300;
   const auto x = make_rows(rng, kRows, kK);
   for (const Pair& pair : {Pair{Dtype::kBF16, InputFormat::kBf16, "BF16"},
                            Pair{Dtype::kF8E4M3, InputFormat::kFp8, "F8"}}) {

@@ -153,8 +153,9 @@ FATHOM_INLINE F32 load_f16(const uint16_t* p, Mask m) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p));
 }
 
-// Two BF16 values of a unit of 32 bits at a time, by VDPBF16PS. Measured on Intel (family 6, one
-// million random cases): fma(a.low, b.low, fma(a.high, b.high, acc)), each rounded to nearest even.
+// Two BF16 values of a unit of 32 bits at a time, by VDPBF16PS. Measured on Intel (family 6) and
+// AMD (Zen 4), a million random cases each: fma(a.low, b.low, fma(a.high, b.high, acc)), each
+// rounded to nearest even.
 FATHOM_INLINE F32 dot_pairs(F32 acc, F32 a, F32 b) {
   return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
 }
