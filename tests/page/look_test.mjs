@@ -106,7 +106,7 @@ for (const colorScheme of ['light', 'dark']) {
   test(`axe finds nothing: ${colorScheme}`, async () => {
     const page = await visit(browserOf(), url(), { colorScheme });
     assert.equal(await page.locator('html').getAttribute('data-theme'), colorScheme);
-    await page.getByText('context 512').first().waitFor();
+    await page.getByText('context 1,024').first().waitFor();
     await assertAccessible(page, 'empty');
     await page.getByRole('button', { name: 'Settings' }).click();
     await page.getByLabel(/probabilities/).check();

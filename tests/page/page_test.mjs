@@ -26,7 +26,7 @@ const { inPage, browserOf } = pageTests();
 const clipboard = (page) => page.evaluate(() => navigator.clipboard.readText());
 
 inPage('an empty page says who answers and gives examples', async (page) => {
-  await page.getByText('fathom-default · context 512').waitFor();
+  await page.getByText('fathom-default · context 1,024').waitFor();
   await page.getByRole('list', { name: 'Examples' }).getByRole('button').first().click();
   await answered(page);
   assert.match(await answers(page).locator('.answer').innerText(), /\w/);
@@ -39,7 +39,7 @@ inPage('a typed message is answered, with counts and speed', async (page) => {
     await answers(page).locator('.numbers').innerText(),
     /^\d+ tokens · [\d.]+ tokens\/s · first after/,
   );
-  assert.match(await page.locator('.context').innerText(), /^\d+ of 512 tokens of context/);
+  assert.match(await page.locator('.context').innerText(), /^\d+ of 1,024 tokens of context/);
   const [body] = page.asked;
   assert.deepEqual(body.messages, [{ role: 'user', content: 'Tell me a story about a fox.' }]);
   assert.equal(body.stream, true);
@@ -180,7 +180,7 @@ inPage('a conversation that is too long says so and begins anew', async (page) =
   await type(page, 'Hi there '.repeat(900));
   await said(
     page,
-    /The conversation has become too long: it has [\d,]+ tokens, the model keeps 512/,
+    /The conversation has become too long: it has [\d,]+ tokens, the model keeps 1,024/,
   ).waitFor();
   await button(page, 'Start a new conversation').click();
   await page.locator('.empty').waitFor();
@@ -214,7 +214,7 @@ inPage('a server that is away is named, and found again', async (page) => {
   await page.locator('.banner').getByText('The server does not answer.').waitFor();
   await page.unroute('**/v1/models');
   await button(page, 'Try again').click();
-  await page.getByText('fathom-default · context 512').waitFor();
+  await page.getByText('fathom-default · context 1,024').waitFor();
   assert.equal(await page.locator('.banner').count(), 0);
 });
 
@@ -244,12 +244,12 @@ test('a server with a key asks for it', async () => {
   await page.getByText('The server does not accept the key below.').waitFor();
   await page.getByRole('dialog').getByLabel('Key').fill('sesame');
   await page.keyboard.press('Enter');
-  await page.getByText('fathom-default · context 512').waitFor();
+  await page.getByText('fathom-default · context 1,024').waitFor();
   await inSettings(page, (dialog) => dialog.getByLabel('Longest answer').fill('8'));
   await talk(page, 'Hi');
   assert.equal(await page.locator('.failure').count(), 0);
   await page.reload();
-  await page.getByText('fathom-default · context 512').waitFor();
+  await page.getByText('fathom-default · context 1,024').waitFor();
   await leave(page);
   locked.stop();
 });
