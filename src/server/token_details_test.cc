@@ -44,7 +44,8 @@ TEST_F(Details, TextAndValuesSayTheSame) {
   EXPECT_EQ(told.find("logprobs")->dump(), both.logprobs(tokenizer_).dump());
   EXPECT_EQ(told.find("routed_experts")->dump(), both.experts().dump());
   EXPECT_EQ(both.experts().dump(), "[[[3,1],[0,2]],[[3,1],[0,2]]]");
-  const Json& first = both.logprobs(tokenizer_).find("content")->as_array()[0];
+  const Json logprobs = both.logprobs(tokenizer_);
+  const Json& first = logprobs.find("content")->as_array()[0];
   EXPECT_EQ(first.find("logprob")->as_double(), -1.25);
   EXPECT_EQ(first.find("top_logprobs")->as_array().size(), 2u);
   both.clear();
