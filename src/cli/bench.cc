@@ -146,13 +146,11 @@ int64_t meter_bytes(double seconds, std::optional<int64_t> max_memory) {
 }
 
 Result<DraftBenchResult> measure_drafts(const BenchCommand& command, Transformer& model,
-                                        const MachineMeter& meter) {
-  const auto milliseconds =
-      std::max<int64_t>(1, static_cast<int64_t>(command.bench.seconds * 1000));
-  const MachineLimits before = meter.measure(model.compute(), milliseconds);
+                                        const Bench& bench) {
+  const MachineLimits before = bench.measure();
   FATHOM_TRY(DraftBenchResult result, bench_drafts(model, draft_options(command)));
   result.before = before;
-  result.after = meter.measure(model.compute(), milliseconds);
+  result.after = bench.measure();
   return result;
 }
 
@@ -198,7 +196,7 @@ Status run_bench(BenchCommand& command) {
   }
   std::optional<DraftBenchResult> drafts;
   if (command.acceptance) {
-    FATHOM_TRY(drafts, measure_drafts(command, *model->transformer, meter));
+    FATHOM_TRY(drafts, measure_drafts(command, *model->transformer, bench));
     if (results.empty() && !command.json) {
       progress.hide();
       FATHOM_RETURN_IF_ERROR(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/median.h"
 #include "cli/inspect_report.h"
 #include "model/parameters.h"
 
@@ -58,13 +59,7 @@ std::vector<double> readings(const std::vector<MachineLimits>& limits,
                              double MachineLimits::*member) {
   std::vector<double> values;
   for (const MachineLimits& one : limits) values.push_back(one.*member);
-  std::sort(values.begin(), values.end());
   return values;
-}
-double median(const std::vector<MachineLimits>& limits, double MachineLimits::*member) {
-  const std::vector<double> values = readings(limits, member);
-  const size_t n = values.size();
-  return n == 0 ? 0 : 0.5 * (values[(n - 1) / 2] + values[n / 2]);
 }
 
 void set_limits(Json& json, const MachineLimits& limits) {
@@ -163,7 +158,8 @@ std::string bench_end_text(const std::vector<BenchResult>& results,
   const std::vector<MachineLimits> limits = all_limits(results, drafts);
   const auto span = [&](double MachineLimits::*member) {
     const std::vector<double> values = readings(limits, member);
-    return str_cat(fixed(values.front(), 1), " to ", fixed(values.back(), 1));
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    return str_cat(fixed(*least, 1), " to ", fixed(*most, 1));
   };
   return str_cat("\nLimits during the run: read ", span(&MachineLimits::read_gb_s), " GB/s, FP32 ",
                  span(&MachineLimits::fp32_gflop_s), ", BF16 ", span(&MachineLimits::bf16_gflop_s),
@@ -181,10 +177,10 @@ Json bench_json(const BenchMachine& machine, const BenchModelFacts& model,
   Json machine_json =
       Json::Object{{"cpu", machine.cpu}, {"isa", machine.isa}, {"threads", machine.threads}};
   const std::vector<MachineLimits> limits = all_limits(results, drafts);
-  set_limits(machine_json, {.read_gb_s = median(limits, &MachineLimits::read_gb_s),
-                            .fp32_gflop_s = median(limits, &MachineLimits::fp32_gflop_s),
-                            .bf16_gflop_s = median(limits, &MachineLimits::bf16_gflop_s),
-                            .int8_gop_s = median(limits, &MachineLimits::int8_gop_s)});
+  set_limits(machine_json, {.read_gb_s = median(readings(limits, &MachineLimits::read_gb_s)),
+                            .fp32_gflop_s = median(readings(limits, &MachineLimits::fp32_gflop_s)),
+                            .bf16_gflop_s = median(readings(limits, &MachineLimits::bf16_gflop_s)),
+                            .int8_gop_s = median(readings(limits, &MachineLimits::int8_gop_s))});
   const ParameterCount parameters = count_parameters(model.config);
   const int64_t n_dense =
       std::min(model.config.first_k_dense_replace, model.config.num_hidden_layers);

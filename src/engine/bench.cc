@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/math.h"
+#include "base/median.h"
 #include "base/mix64.h"
 #include "base/seconds_since.h"
 
@@ -15,12 +16,6 @@ namespace {
 constexpr int64_t kStepsMax = 10'000;  // of a run
 
 using Clock = std::chrono::steady_clock;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
-}
 
 // Of unit variance, uniform.
 float unit_value(uint64_t bits) {

@@ -82,6 +82,8 @@ class Bench {
 
   // One of the tests that create() was given. Fails if weights cannot be read.
   Result<BenchResult> run(const BenchTest& test);
+  // The machine's limits now, in options.seconds each.
+  MachineLimits measure() const;
 
  private:
   struct Step;
@@ -89,7 +91,6 @@ class Bench {
         const BenchOptions& options, KvPool pool);
   void fill_cache(KvSequence& kv, uint64_t key, int64_t n_positions) const;
   Status run_step(Step& step, StepCost& cost);
-  MachineLimits measure() const;
 
   Transformer& model_;
   Activations activations_;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/math.h"
+#include "base/median.h"
 #include "base/mix64.h"
 #include "base/seconds_since.h"
 
@@ -22,12 +23,6 @@ constexpr int64_t kStepTimes = 8;  // of each kind and repeat
 // An answer without drafts has two more tokens, so that the last drafts of the other are known.
 int64_t context_of(const DraftBenchOptions& options) {
   return kPromptTokens + options.tokens + 2 * kAnswerRows;
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 // The tokens of one answer.
@@ -140,30 +135,29 @@ class DraftBench {
     Buffer<float> logits(kAnswerRows * model_.config().vocab_size);
     constexpr int32_t kRows[kAnswerRows] = {0, 1};
     std::array<int32_t, 1 + kAnswerRows> tokens;
+    // What pass returns; null where weights cannot be read.
+    const auto timed = [&](std::vector<double>& times, size_t n_logits, const auto& pass) {
+      const auto begin = Clock::now();
+      const float* const hidden = pass();
+      if (hidden == nullptr) return hidden;
+      model_.logits(hidden, std::span(kRows).first(n_logits), logits.data());
+      times.push_back(seconds_since(begin));
+      return hidden;
+    };
     for (int64_t i = 0; i < kStepTimes; ++i) {
       for (int32_t& token : tokens) token = random_token(--key);
       BatchSequence sequence{.tokens = std::span(tokens).first(1),
                              .first_position = kPromptTokens,
                              .absorbed = is_absorbed(options_.attention, true),
                              .kv = &kv};
-      auto begin = Clock::now();
-      const float* hidden = model_.forward({.sequences = {&sequence, 1}});
-      if (hidden == nullptr) return model_.expert_source()->status();
-      model_.logits(hidden, std::span(kRows).first(1), logits.data());
-      t1_.push_back(seconds_since(begin));
-
+      const Batch batch{.sequences = {&sequence, 1}};
+      const float* hidden = timed(t1_, 1, [&] { return model_.forward(batch); });
       sequence.tokens = std::span(tokens).last(kAnswerRows);
-      begin = Clock::now();
-      hidden = model_.forward({.sequences = {&sequence, 1}});
+      if (hidden != nullptr)
+        hidden = timed(t2_, kAnswerRows, [&] { return model_.forward(batch); });
+      if (hidden != nullptr)
+        hidden = timed(t_module_, 1, [&] { return model_.mtp_forward(0, batch, hidden); });
       if (hidden == nullptr) return model_.expert_source()->status();
-      model_.logits(hidden, kRows, logits.data());
-      t2_.push_back(seconds_since(begin));
-
-      begin = Clock::now();
-      hidden = model_.mtp_forward(0, {.sequences = {&sequence, 1}}, hidden);
-      if (hidden == nullptr) return model_.expert_source()->status();
-      model_.logits(hidden, std::span(kRows).first(1), logits.data());
-      t_module_.push_back(seconds_since(begin));
     }
     return {};
   }

@@ -16,7 +16,12 @@ constexpr uint32_t kCodePointMax = 0x10ffff;
 // Characters that a string holds only escaped.
 const std::vector<CodeRange> kNotPlain = {{0, 0x1f}, {'"', '"'}, {'\\', '\\'}};
 
-bool takes_escape(char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\'; }
+bool takes_escape(char c) {
+  const auto code = static_cast<unsigned char>(c);
+  return std::any_of(kNotPlain.begin(), kNotPlain.end(), [code](const CodeRange& range) {
+    return range.first <= code && code <= range.last;
+  });
+}
 
 // Digits of the whole numbers low..high, both not negative.
 std::string digits_between(const std::string& low, const std::string& high) {

@@ -201,6 +201,10 @@ void Json::set(std::string_view key, Json value) {
   object_.emplace_back(std::string(key), std::move(value));
 }
 
+void Json::erase(std::string_view key) {
+  std::erase_if(object_, [key](const Member& member) { return member.first == key; });
+}
+
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   for (size_t i = 0; i < text.size();) {

@@ -81,6 +81,7 @@ class Json {
   const Json* find(std::string_view key) const;
   // Adds or replaces.
   void set(std::string_view key, Json value);
+  void erase(std::string_view key);  // of an object
   void push_back(Json value) { array_.push_back(std::move(value)); }
 
   // One line without blanks after , and :. Text that is not UTF-8 gets U+FFFD; NaN and infinities

@@ -19,10 +19,6 @@ bool is_given(const Json& json, std::string_view name) {
   return value != nullptr && !value->is_null();
 }
 
-void erase(Json& json, std::string_view name) {
-  std::erase_if(json.as_object(), [name](const Json::Member& m) { return m.first == name; });
-}
-
 bool is_result(const Json& message) {
   const Json* const role = message.find("role");
   return role != nullptr && role->is_string() && role->as_string() == "function";
@@ -61,7 +57,7 @@ class MessageRewriter {
       message.set("role", "tool");
       message.set("tool_call_id", answered);
     }
-    erase(message, "function_call");
+    message.erase("function_call");
     return std::nullopt;
   }
 
@@ -116,8 +112,8 @@ std::optional<ApiError> rewrite_legacy_functions(Json& body) {
   }
   rewrite_choice(fields, made);
   if (!fields.ok()) return fields.error();
-  erase(body, "functions");
-  erase(body, "function_call");
+  body.erase("functions");
+  body.erase("function_call");
   for (auto& [name, value] : made.as_object()) body.set(name, std::move(value));
   MessageRewriter rewriter;
   for (auto& [name, value] : body.as_object()) {

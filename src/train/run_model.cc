@@ -29,10 +29,6 @@ Result<ConfigText> config_text(const RunConfig& run) {
   return ConfigText{std::move(text), path};
 }
 
-void erase(Json& object, std::string_view key) {
-  std::erase_if(object.as_object(), [key](const Json::Member& m) { return m.first == key; });
-}
-
 // What other programs of the family want to see; TOML has no null.
 void complete(Json& json) {
   const auto set_if_absent = [&json](std::string_view key, Json value) {
@@ -50,8 +46,8 @@ void complete(Json& json) {
 
 // How the checkpoints of the run store matrices.
 void set_precision(Json& json, const std::string& precision) {
-  erase(json, "quantization_config");
-  erase(json, "dtype");
+  json.erase("quantization_config");
+  json.erase("dtype");
   json.set("torch_dtype", precision == "fp32" ? "float32" : "bfloat16");
   if (precision != "fp8") return;
   json.set("quantization_config",
@@ -64,7 +60,7 @@ void set_precision(Json& json, const std::string& precision) {
 void set_yarn(Json& json, const RunConfig& run) {
   if (const Json* parameters = json.find("rope_parameters")) {
     if (const Json* theta = parameters->find("rope_theta")) json.set("rope_theta", Json(*theta));
-    erase(json, "rope_parameters");
+    json.erase("rope_parameters");
   }
   const auto positions =
       static_cast<int64_t>(run.yarn_factor * static_cast<double>(run.yarn_original));

@@ -100,6 +100,19 @@ std::vector<Answer> alone(LoadedModel& model, const std::vector<GenerateRequest>
   return out;
 }
 
+std::vector<Answer> together(Engine& engine, const std::vector<GenerateRequest>& all) {
+  std::vector<Answer> out(all.size());
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(engine.submit(all[i], out[i]).ok());
+  while (!engine.idle()) engine.step();
+  return out;
+}
+
+// With drafts, all in one batch.
+std::vector<Answer> drafted_together(LoadedModel& model, const std::vector<GenerateRequest>& all) {
+  model.drafting = Drafting::kOn;
+  return together(*model.make_engine(), all);
+}
+
 struct Form {
   std::string isa, attention;
 };
@@ -166,9 +179,7 @@ TEST_P(EngineBytes, BeingPutBackIsInvisible) {
                      .max_running = 8,
                      .prefill_rows = 40,
                      .eos_token_ids = {}});
-      std::vector<Answer> answers(all.size());
-      for (size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(engine.submit(all[i], answers[i]).ok());
-      while (!engine.idle()) engine.step();
+      const auto answers = together(engine, all);
       for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(answers[i], expected[i]) << "request " << i;
       EXPECT_GT(engine.counters().put_back, 0);
       // Of one form for all positions the prefix cache keeps nearly everything.
@@ -196,11 +207,7 @@ TEST_P(EngineBytes, DraftsWithinAGrammarAreInvisible) {
   }
   model->drafting = Drafting::kOff;
   const auto expected = alone(*model, all);
-  model->drafting = Drafting::kOn;
-  const auto engine = model->make_engine();
-  std::vector<Answer> answers(all.size());
-  for (size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(engine->submit(all[i], answers[i]).ok());
-  while (!engine->idle()) engine->step();
+  const auto answers = drafted_together(*model, all);
   for (size_t i = 0; i < all.size(); ++i) {
     EXPECT_EQ(answers[i], expected[i]) << "request " << i;
     EXPECT_EQ(answers[i].finish, FinishReason::kStop);
@@ -229,11 +236,7 @@ TEST_P(EngineBytes, DraftsAroundAnOpenedGrammarAreInvisible) {
   }
   model->drafting = Drafting::kOff;
   const auto expected = alone(*model, all);
-  model->drafting = Drafting::kOn;
-  const auto engine = model->make_engine();
-  std::vector<Answer> answers(all.size());
-  for (size_t i = 0; i < all.size(); ++i) ASSERT_TRUE(engine->submit(all[i], answers[i]).ok());
-  while (!engine->idle()) engine->step();
+  const auto answers = drafted_together(*model, all);
   int64_t n_opened = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     EXPECT_EQ(answers[i], expected[i]) << "request " << i;

@@ -247,20 +247,15 @@ void prepare_tiles(const PrepareTiles& args) {
   for (int64_t r = 0; r < args.n_rows; ++r) {
     uint16_t* row = args.rows + r * args.row_stride;
     rows[r] = row;
-    for (int64_t k0 = 0; k0 < args.k_padded; k0 += kLinearBlock) {
-      alignas(64) float values[kLinearBlock];
-      PrepareRow tile;
-      tile.x = args.x + r * args.ldx + k0;
-      tile.k = smaller(kLinearBlock, args.k - k0);
-      tile.k_padded = kLinearBlock;
-      tile.rounding = args.rounding;
-      tile.out = values;
-      tile.scales = args.scales + r * n_blocks + k0 / kLinearBlock;
-      avx512::prepare_row(tile);
-      for (int64_t k = 0; k < kLinearBlock; k += 16)
-        avx512::store_exact_bf16(row + k0 + k, avx512::load(values + k));
-      args.tile_scales[k0 / kLinearBlock * 16 + r] = *tile.scales;
-    }
+    PrepareRow pairs;
+    pairs.x = args.x + r * args.ldx;
+    pairs.k = args.k;
+    pairs.k_padded = args.k_padded;
+    pairs.rounding = args.rounding;
+    pairs.scales = args.scales + r * n_blocks;
+    avx512bf16::prepare_pairs(pairs, row);
+    for (int64_t block = 0; block < n_blocks; ++block)
+      args.tile_scales[block * 16 + r] = pairs.scales[block];
   }
   for (int64_t k = 0; k < args.k_padded; k += kChunk) {
     make_tiles(rows, args.n_rows, k, smaller(k + kChunk, args.k_padded), args.width,

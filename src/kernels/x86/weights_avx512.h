@@ -67,6 +67,17 @@ constexpr E4m3Tables make_e4m3_tables() {
 }
 constexpr E4m3Tables kE4m3Tables = make_e4m3_tables();
 
+// The lower and upper bytes of 64 codes as BF16.
+FATHOM_INLINE void e4m3_bytes(__m512i codes, __m512i* low, __m512i* high) {
+  *low = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.low), codes,
+                                  _mm512_load_si512(kE4m3Tables.low + 64));
+  *high = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.high), codes,
+                                   _mm512_load_si512(kE4m3Tables.high + 64));
+  // high | (codes & 0x80): the sign.
+  *high = _mm512_ternarylogic_epi32(*high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)),
+                                    0xf8);
+}
+
 struct WeightE4m3 {
   static constexpr int64_t kStep = 64;
   static constexpr int64_t kBytes = 1;
@@ -75,13 +86,8 @@ struct WeightE4m3 {
     // order.
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     codes = _mm512_permutexvar_epi32(order, codes);
-    __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.high), codes,
-                                            _mm512_load_si512(kE4m3Tables.high + 64));
-    const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.low), codes,
-                                                 _mm512_load_si512(kE4m3Tables.low + 64));
-    // high | (codes & 0x80): the sign.
-    high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)),
-                                     0xf8);
+    __m512i low, high;
+    e4m3_bytes(codes, &low, &high);
     const __m512i first = _mm512_unpacklo_epi8(low, high);
     const __m512i second = _mm512_unpackhi_epi8(low, high);
     const __m512i none = _mm512_setzero_si512();
@@ -113,12 +119,8 @@ struct PairsE4m3 {
   FATHOM_INLINE void from_codes(__m512i codes, F32* out) {
     // Quads of bytes move so that unpacking within lanes of 128 bits ends in ascending order.
     codes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), codes);
-    __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.high), codes,
-                                            _mm512_load_si512(kE4m3Tables.high + 64));
-    const __m512i low = _mm512_permutex2var_epi8(_mm512_load_si512(kE4m3Tables.low), codes,
-                                                 _mm512_load_si512(kE4m3Tables.low + 64));
-    high = _mm512_ternarylogic_epi32(high, codes, _mm512_set1_epi32(static_cast<int>(0x80808080u)),
-                                     0xf8);  // high | (codes & 0x80): the sign
+    __m512i low, high;
+    e4m3_bytes(codes, &low, &high);
     out[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi8(low, high));
     out[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi8(low, high));
   }
