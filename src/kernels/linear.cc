@@ -122,10 +122,19 @@ void compute_range(Isa isa, const LinearInput& x, const LinearWeight& w, const i
   linear_kernels(isa).range(range_of(x, w, rows, m_begin, m_end, n_begin, n_end, y, ldy));
 }
 
-// Tiles take weights from memory once for all rows that a task may have.
+// Tiles take weights from memory once for all rows that a task may have; vectors take three or six
+// rows at a time.
 TaskShape task_shape(Isa isa) {
-  if (isa == Isa::kAmx) return {.max_rows = kTaskRows, .free_rows = 32, .column_step = 32};
-  return {};
+  switch (isa) {
+    case Isa::kAmx:
+      return {.max_rows = kTaskRows, .free_rows = 32, .column_step = 32};
+    case Isa::kAvx512:
+      return {.max_rows = 66, .row_step = 6};
+    case Isa::kAvx512Bf16:
+      return {.max_rows = 66, .row_step = 6, .value_bytes = 2};
+    default:
+      return {};
+  }
 }
 
 void glu_task(Isa isa, const LinearInput& x, const GluJob& job, const LinearTask& task) {

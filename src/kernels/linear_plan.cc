@@ -12,11 +12,10 @@ namespace {
 // show.
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kMinTaskWeights = 32768;
-// The rows of a task of 64 should stay in half of a 2 MB second-level cache while the columns pass;
-// kernels that take more rows divide k themselves.
+// The rows of a task should stay in half of a 2 MB second-level cache while the columns pass;
+// kernels that take more than so many rows divide k themselves.
 constexpr int64_t kTaskInputBytes = 1 << 20;
-constexpr int64_t kCachedRows = 64;
-constexpr int64_t kRowStep = 16;
+constexpr int64_t kCachedRows = 128;
 }  // namespace
 
 int64_t LinearPlan::cost(int64_t n_rows, int64_t n, int64_t k) const {
@@ -42,11 +41,12 @@ void LinearPlan::finish() {
     if (job.n_rows == 0 || job.n == 0) continue;
     int64_t rows_max = shape_.max_rows;
     if (rows_max <= kCachedRows) {
-      rows_max = std::clamp<int64_t>(kTaskInputBytes / (4 * std::max<int64_t>(job.k, 1)),
+      rows_max = std::clamp<int64_t>(kTaskInputBytes / (shape_.value_bytes * std::max<int64_t>(job.k, 1)),
                                      rows_max / 4, rows_max);
     }
-    job.row_block = round_up(
-        ceil_div(job.n_rows, ceil_div(job.n_rows, rows_max / kRowStep * kRowStep)), kRowStep);
+    const int64_t step = shape_.row_step;
+    job.row_block =
+        round_up(ceil_div(job.n_rows, ceil_div(job.n_rows, rows_max / step * step)), step);
     const int64_t columns = target / cost(std::min(job.n_rows, job.row_block), 1, job.k);
     job.column_block = std::clamp(round_up(columns, shape_.column_step), shape_.column_step,
                                   round_up(job.n, shape_.column_step));

@@ -13,7 +13,9 @@ struct TaskShape {
   int64_t max_rows = 64;  // of a task
   int64_t free_rows =
       4;  // so many rows cost no more than one: the weights have to come from memory
+  int64_t row_step = 16;     // rows of a task are a multiple of this, but for a job's last ones
   int64_t column_step = 16;  // columns of a task are a multiple of this: a panel of packed weights
+  int64_t value_bytes = 4;   // of the input
 };
 
 struct LinearTask {

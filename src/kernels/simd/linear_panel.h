@@ -25,16 +25,17 @@ FATHOM_INLINE void add_panel(const float* const (&x)[R], const char* const (&w)[
   }
 }
 
-constexpr int64_t kPanelRows = 64;
+constexpr int64_t kPanelRows = 66;  // of tiles of 3 and of 6
 constexpr int64_t kPanelColumns = 8;
 // Lanes of a chunk: 8 columns of 512 are 16 KB, a third of the smallest first-level cache with room
-// for the rows.
+// for the rows. A line of cache apart, or columns would share its sets.
 constexpr int64_t kPanelLanes = 512;
+constexpr int64_t kPanelStride = kPanelLanes + kLanes;
 template <class W>
 constexpr int64_t kPanelK = kPanelLanes* Lane<W>::kValues;
 
 struct Panel {
-  alignas(64) float w[kPanelColumns][kPanelLanes];
+  alignas(64) float w[kPanelColumns][kPanelStride];
   alignas(64) float state[kPanelRows][kPanelColumns][kLanes];
   float parts[kMaxSegments][kPanelRows][kPanelColumns];
 };
@@ -53,8 +54,8 @@ inline void widen_row(const char* w, int64_t count, float* out) {
   FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) store(out + j * kLanes, values[j]);
 }
 
-// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c]; or, if
-// the chunk is all of k, their horizontal sums in parts[r * kPanelColumns + c].
+// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c]; after the
+// last chunk of a segment their horizontal sums are in parts[r * kPanelColumns + c], null before.
 template <class L, bool kPromote, int R, int C>
 [[gnu::noinline]] void panel_tile(const RowSet<R>& rows, const char* const (&w)[C],
                                   const float* w_scales, int64_t k0, int64_t count, bool from_zero,
@@ -98,20 +99,18 @@ template <class L, bool kPromote, int R, int C>
   }
 }
 
-// Whether a chunk of so many k is all of them, so that its sums need not be carried.
-inline bool is_whole(const LinearRange& args, int64_t count) {
-  return kTileColumns == 4 && count == args.k && args.n_segments == 1;
-}
+// Whether tiles make their horizontal sums themselves at the end of a segment.
+constexpr bool kTileSums = kTileColumns == 4;
 
 // Rows [i, i + n) of a panel, 0 < n <= R.
 template <class L, bool kPromote, int R>
 void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i, int64_t n,
                 const char* const* w, int64_t columns, const float* w_scales, int64_t k0,
-                int64_t count, bool from_zero) {
+                int64_t count, bool from_zero, float (*parts)[kPanelColumns]) {
   if constexpr (R > 1) {
     if (n < R) {
       return panel_rows<L, kPromote, R - 1>(args, panel, first, i, n, w, columns, w_scales, k0,
-                                            count, from_zero);
+                                            count, from_zero, parts);
     }
   }
   const RowSet<R> rows = rows_from<R>(args, first + i);
@@ -120,30 +119,70 @@ void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i,
     for (int c = 0; c < kTileColumns; ++c) tile[c] = w[c0 + c];
     panel_tile<L, kPromote, R, kTileColumns>(
         rows, tile, w_scales, k0, count, from_zero, &panel.state[i][c0],
-        is_whole(args, count) ? &panel.parts[0][i][c0] : nullptr);
+        parts == nullptr ? nullptr : &parts[i][c0]);
   }
 }
 
-// One chunk of k for one group of columns and up to kPanelRows rows.
+// Some columns by a chunk of k.
+struct Strip {
+  int64_t n, columns;
+  int64_t k, count;
+};
+
+// The strip that is widened after one; none (no columns) after the last of a range.
 template <class W, bool kPromote>
-void panel_chunk(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows, int64_t n,
-                 int64_t columns, int64_t k0, int64_t count, bool from_zero) {
+Strip strip_after(const LinearRange& args, const Strip& strip) {
+  Strip next = strip;
+  next.k += strip.count;
+  if (next.k >= args.k) {
+    next.k = 0;
+    next.n += strip.columns;
+    next.columns = columns_from<kPromote>(args, next.n, kPanelColumns);
+  }
+  next.count = smaller(kPanelK<W>, args.k - next.k);
+  return next;
+}
+
+// Fetches of a strip what belongs to part i of n, so that it is there when it is widened: between
+// strips the processor's own prefetcher would begin anew with every column, and each of its first
+// lines would be waited for. Inlined by force: a function that only prefetches counts as one without
+// effect, and calls of it are dropped.
+template <class W>
+FATHOM_INLINE void prefetch_part(const LinearRange& args, const Strip& strip, int64_t i, int64_t n) {
+  constexpr int64_t kLine = 64;
+  const int64_t bytes = strip.count * W::kBytes;
+  const int64_t part = ((bytes + kLine - 1) / kLine + n - 1) / n * kLine;
+  for (int64_t c = 0; c < strip.columns; ++c) {
+    const char* w = args.w + ((strip.n + c) * args.k + strip.k) * W::kBytes;
+    for (int64_t at = i * part; at < smaller(bytes, (i + 1) * part); at += kLine) prefetch(w + at);
+  }
+}
+
+// One strip and up to kPanelRows rows; parts: as of panel_tile, of all rows.
+template <class W, bool kPromote>
+void panel_strip(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows,
+                 const Strip& strip, bool from_zero, float (*parts)[kPanelColumns]) {
   const char* w[kPanelColumns];
   for (int64_t c = 0; c < kPanelColumns; ++c) {
     // Columns that are not there repeat the last; their sums are not written.
-    const char* source = args.w + ((n + smaller(c, columns - 1)) * args.k + k0) * W::kBytes;
-    if (W::kBytes == 4 && count % kLanes == 0) {
+    const int64_t column = smaller(c, strip.columns - 1);
+    const char* source = args.w + ((strip.n + column) * args.k + strip.k) * W::kBytes;
+    if (W::kBytes == 4 && strip.count % kLanes == 0) {
       w[c] = source;
       continue;
     }
-    if (c < columns) widen_row<W>(source, count, panel.w[c]);
-    w[c] = reinterpret_cast<const char*>(panel.w[smaller(c, columns - 1)]);
+    if (c < strip.columns) widen_row<W>(source, strip.count, panel.w[c]);
+    w[c] = reinterpret_cast<const char*>(panel.w[column]);
   }
-  const float* w_scales = kPromote ? scale_row(args, n) : nullptr;
+  const float* w_scales = kPromote ? scale_row(args, strip.n) : nullptr;
   constexpr int kRows = kPromote ? kPromotedRows : kPlainRows;
-  for (int64_t i = 0; i < n_rows; i += kRows) {
-    panel_rows<Lane<W>, kPromote, kRows>(args, panel, first, i, smaller(kRows, n_rows - i), w,
-                                         columns, w_scales, k0, count, from_zero);
+  const Strip next = strip_after<W, kPromote>(args, strip);
+  const int64_t tiles = (n_rows + kRows - 1) / kRows;
+  for (int64_t i = 0; i < tiles; ++i) {
+    prefetch_part<W>(args, next, i, tiles);
+    panel_rows<Lane<W>, kPromote, kRows>(
+        args, panel, first, i * kRows, smaller(kRows, n_rows - i * kRows), w, strip.columns,
+        w_scales, strip.k, strip.count, from_zero, parts);
   }
 }
 
@@ -153,11 +192,12 @@ void panel_columns(const LinearRange& args, Panel& panel, int64_t first, int64_t
   const int64_t segment = args.k / args.n_segments;
   for (int s = 0; s < args.n_segments; ++s) {
     const int64_t begin = s * segment, end = begin + segment;
-    for (int64_t k0 = begin; k0 < end; k0 += kPanelK<W>) {
-      panel_chunk<W, kPromote>(args, panel, first, n_rows, n, columns, k0,
-                               smaller(kPanelK<W>, end - k0), k0 == begin);
+    for (int64_t k = begin; k < end; k += kPanelK<W>) {
+      const Strip strip{n, columns, k, smaller(kPanelK<W>, end - k)};
+      panel_strip<W, kPromote>(args, panel, first, n_rows, strip, k == begin,
+                               kTileSums && k + strip.count == end ? panel.parts[s] : nullptr);
     }
-    for (int64_t i = 0; i < n_rows && !is_whole(args, smaller(kPanelK<W>, args.k)); ++i) {
+    for (int64_t i = 0; !kTileSums && i < n_rows; ++i) {
       for (int64_t c = 0; c < columns; c += 4) {
         F32 sums[4];
         FATHOM_UNROLL for (int j = 0; j < 4; ++j) sums[j] = load(panel.state[i][c + j]);
