@@ -127,11 +127,11 @@ void compute_range(Isa isa, const LinearInput& x, const LinearWeight& w, const i
 TaskShape task_shape(Isa isa) {
   switch (isa) {
     case Isa::kAmx:
-      return {.max_rows = kTaskRows, .free_rows = 32, .column_step = 32};
+      return {.max_rows = kTaskRows, .free_rows = 32, .column_step = 32, .max_values = 0};
     case Isa::kAvx512:
       return {.max_rows = 66, .row_step = 6};
     case Isa::kAvx512Bf16:
-      return {.max_rows = 66, .row_step = 6, .value_bytes = 2};
+      return {.max_rows = 96, .row_step = 6, .max_values = 3 << 18};
     default:
       return {};
   }
@@ -196,7 +196,7 @@ void linear_glu(const Compute& compute, const LinearInput& x, std::span<const Gl
       check_rows(x, job.rows, job.n_rows);
       FATHOM_CHECK(job.gate->n == job.up->n, "gate of ", job.gate->n, " rows, up of ", job.up->n);
       FATHOM_CHECK(job.ldh >= job.gate->n, "ldh ", job.ldh, " for ", job.gate->n, " columns");
-      plan.add(job.n_rows, job.gate->n, 2 * job.gate->k);
+      plan.add(job.n_rows, job.gate->n, job.gate->k, 2);
     }
     plan.finish();
     compute.pool->parallel_for(plan.n_tasks(), [&](int64_t index, int) {

@@ -12,25 +12,21 @@ namespace {
 // show.
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kMinTaskWeights = 32768;
-// The rows of a task should stay in half of a 2 MB second-level cache while the columns pass;
-// kernels that take more than so many rows divide k themselves.
-constexpr int64_t kTaskInputBytes = 1 << 20;
-constexpr int64_t kCachedRows = 128;
 }  // namespace
 
-int64_t LinearPlan::cost(int64_t n_rows, int64_t n, int64_t k) const {
-  return std::max(n_rows, shape_.free_rows) * n * std::max<int64_t>(k, 1);
+int64_t LinearPlan::cost(const Job& job, int64_t n_rows, int64_t n) const {
+  return std::max(n_rows, shape_.free_rows) * n * std::max<int64_t>(job.k, 1) * job.n_matrices;
 }
 
-void LinearPlan::add(int64_t n_rows, int64_t n, int64_t k) {
+void LinearPlan::add(int64_t n_rows, int64_t n, int64_t k, int n_matrices) {
   FATHOM_CHECK(n_jobs_ < kMaxRegionJobs, "jobs ", n_jobs_);
-  jobs_[n_jobs_++] = Job{n_rows, n, k, 0, 0, 0, 0};
+  jobs_[n_jobs_++] = Job{n_rows, n, k, n_matrices, 0, 0, 0, 0};
 }
 
 void LinearPlan::finish() {
   int64_t total = 0;
   for (int j = 0; j < n_jobs_; ++j) {
-    if (jobs_[j].n_rows > 0) total += cost(jobs_[j].n_rows, jobs_[j].n, jobs_[j].k);
+    if (jobs_[j].n_rows > 0) total += cost(jobs_[j], jobs_[j].n_rows, jobs_[j].n);
   }
   const int64_t target =
       std::max(shape_.free_rows * kMinTaskWeights, total / (n_threads_ * kTasksPerThread));
@@ -40,14 +36,14 @@ void LinearPlan::finish() {
     job.first_task = n_tasks_;
     if (job.n_rows == 0 || job.n == 0) continue;
     int64_t rows_max = shape_.max_rows;
-    if (rows_max <= kCachedRows) {
-      rows_max = std::clamp<int64_t>(kTaskInputBytes / (shape_.value_bytes * std::max<int64_t>(job.k, 1)),
-                                     rows_max / 4, rows_max);
+    if (shape_.max_values > 0) {
+      rows_max = std::clamp<int64_t>(shape_.max_values / std::max<int64_t>(job.k, 1), rows_max / 4,
+                                     rows_max);
     }
     const int64_t step = shape_.row_step;
     job.row_block =
         round_up(ceil_div(job.n_rows, ceil_div(job.n_rows, rows_max / step * step)), step);
-    const int64_t columns = target / cost(std::min(job.n_rows, job.row_block), 1, job.k);
+    const int64_t columns = target / cost(job, std::min(job.n_rows, job.row_block), 1);
     job.column_block = std::clamp(round_up(columns, shape_.column_step), shape_.column_step,
                                   round_up(job.n, shape_.column_step));
     job.column_blocks = ceil_div(job.n, job.column_block);

@@ -15,7 +15,9 @@ struct TaskShape {
       4;  // so many rows cost no more than one: the weights have to come from memory
   int64_t row_step = 16;     // rows of a task are a multiple of this, but for a job's last ones
   int64_t column_step = 16;  // columns of a task are a multiple of this: a panel of packed weights
-  int64_t value_bytes = 4;   // of the input
+  // Values of a task's rows, which should stay in the second-level cache while the columns pass;
+  // 0 for kernels that divide k themselves.
+  int64_t max_values = 1 << 18;
 };
 
 struct LinearTask {
@@ -29,19 +31,20 @@ class LinearPlan {
   // How many multiplications a task should at least hold, and how many tasks there should be, come
   // from n_threads.
   LinearPlan(int n_threads, const TaskShape& shape) : n_threads_(n_threads), shape_(shape) {}
-  // All jobs first, at most kMaxRegionJobs, then finish().
-  void add(int64_t n_rows, int64_t n, int64_t k);
+  // All jobs first, at most kMaxRegionJobs, then finish(). n_matrices: of [n, k] each, which a task
+  // applies to its rows one after the other.
+  void add(int64_t n_rows, int64_t n, int64_t k, int n_matrices = 1);
   void finish();
   int64_t n_tasks() const { return n_tasks_; }
   LinearTask task(int64_t index) const;
 
  private:
   struct Job {
-    int64_t n_rows, n, k;
+    int64_t n_rows, n, k, n_matrices;
     int64_t row_block, column_block, column_blocks;
     int64_t first_task;
   };
-  int64_t cost(int64_t n_rows, int64_t n, int64_t k) const;
+  int64_t cost(const Job& job, int64_t n_rows, int64_t n) const;
 
   int n_threads_;
   TaskShape shape_;

@@ -25,7 +25,7 @@ FATHOM_INLINE void add_panel(const float* const (&x)[R], const char* const (&w)[
   }
 }
 
-constexpr int64_t kPanelRows = 66;  // of tiles of 3 and of 6
+constexpr int64_t kPanelRows = 96;  // full tiles of 3 and of 6
 constexpr int64_t kPanelColumns = 8;
 // Lanes of a chunk: 8 columns of 512 are 16 KB, a third of the smallest first-level cache with room
 // for the rows. A line of cache apart, or columns would share its sets.
@@ -143,20 +143,32 @@ Strip strip_after(const LinearRange& args, const Strip& strip) {
   return next;
 }
 
-// Fetches of a strip what belongs to part i of n, so that it is there when it is widened: between
-// strips the processor's own prefetcher would begin anew with every column, and each of its first
-// lines would be waited for. Inlined by force: a function that only prefetches counts as one without
-// effect, and calls of it are dropped.
+// Fetches a strip while the tiles of the one before are computed, so that it is there when it is
+// widened: the processor's own prefetcher would begin anew with every column, and each of its first
+// lines would be waited for.
 template <class W>
-FATHOM_INLINE void prefetch_part(const LinearRange& args, const Strip& strip, int64_t i, int64_t n) {
-  constexpr int64_t kLine = 64;
-  const int64_t bytes = strip.count * W::kBytes;
-  const int64_t part = ((bytes + kLine - 1) / kLine + n - 1) / n * kLine;
-  for (int64_t c = 0; c < strip.columns; ++c) {
-    const char* w = args.w + ((strip.n + c) * args.k + strip.k) * W::kBytes;
-    for (int64_t at = i * part; at < smaller(bytes, (i + 1) * part); at += kLine) prefetch(w + at);
+struct StripAhead {
+  static constexpr int64_t kLine = 64;
+  const char* w[kPanelColumns];
+  int64_t bytes;  // of a column
+  int64_t part;   // of them with each tile
+
+  StripAhead(const LinearRange& args, const Strip& strip, int64_t n_tiles)
+      : bytes(strip.columns > 0 ? strip.count * W::kBytes : 0),
+        part(((bytes + kLine - 1) / kLine + n_tiles - 1) / n_tiles * kLine) {
+    for (int64_t c = 0; c < kPanelColumns; ++c) {
+      const int64_t column = strip.n + smaller(c, strip.columns - 1);
+      w[c] = args.w + (column * args.k + strip.k) * W::kBytes;
+    }
   }
-}
+  // Inlined by force: a function that only prefetches counts as one without effect, and calls of it
+  // are dropped.
+  __attribute__((always_inline)) void fetch(int64_t tile) const {
+    for (int64_t at = tile * part; at < smaller(bytes, (tile + 1) * part); at += kLine) {
+      FATHOM_UNROLL for (int64_t c = 0; c < kPanelColumns; ++c) prefetch(w[c] + at);
+    }
+  }
+};
 
 // One strip and up to kPanelRows rows; parts: as of panel_tile, of all rows.
 template <class W, bool kPromote>
@@ -176,10 +188,10 @@ void panel_strip(const LinearRange& args, Panel& panel, int64_t first, int64_t n
   }
   const float* w_scales = kPromote ? scale_row(args, strip.n) : nullptr;
   constexpr int kRows = kPromote ? kPromotedRows : kPlainRows;
-  const Strip next = strip_after<W, kPromote>(args, strip);
   const int64_t tiles = (n_rows + kRows - 1) / kRows;
+  const StripAhead<W> ahead(args, strip_after<W, kPromote>(args, strip), tiles);
   for (int64_t i = 0; i < tiles; ++i) {
-    prefetch_part<W>(args, next, i, tiles);
+    ahead.fetch(i);
     panel_rows<Lane<W>, kPromote, kRows>(
         args, panel, first, i * kRows, smaller(kRows, n_rows - i * kRows), w, strip.columns,
         w_scales, strip.k, strip.count, from_zero, parts);
