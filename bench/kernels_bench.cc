@@ -151,7 +151,8 @@ int run(int argc, char** argv) {
   for (const Case& c : kCases) {
     if (std::strstr(c.name, part) == nullptr) continue;
     fill(weights, c.dtype);
-    for (int64_t m : {1, 2, 4, 8, 16, 512}) bench(compute, weights, c, m, 2048, 2048, meter);
+    for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 512})
+      bench(compute, weights, c, m, 2048, 2048, meter);
     bench(compute, weights, c, 1, 4096, 7168, meter);
     bench(compute, weights, c, 128, 2048, 7168, meter);
   }

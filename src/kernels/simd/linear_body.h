@@ -151,9 +151,17 @@ template <class W, bool kPromote, int R, int C>
   FATHOM_UNROLL for (int i = kFours; i < R * C; ++i) sums[i] = reduce_add((&running[0][0])[i]);
 }
 
+// Columns of a tile of R rows: where sums are promoted, no more than registers hold twice.
+template <bool kPromote, int R>
+constexpr int stream_columns() {
+  int columns = R == 1 ? kStreamColumns : kTileColumns;
+  while (kPromote && R > 1 && columns > 1 && R * columns > kPromotedSums) columns /= 2;
+  return columns;
+}
+
 template <class W, bool kPromote, int R>
 void stream_rows(const LinearRange& args, int64_t first, int64_t n, int64_t columns) {
-  constexpr int C = R == 1 ? kStreamColumns : kTileColumns;
+  constexpr int C = stream_columns<kPromote, R>();
   const RowSet<R> rows = rows_from<R>(args, first);
   const int64_t segment = args.k / args.n_segments;
   for (int64_t c0 = 0; c0 < columns; c0 += C) {
@@ -178,25 +186,24 @@ void stream_rows(const LinearRange& args, int64_t first, int64_t n, int64_t colu
   }
 }
 
+// Rows [first, first + n_rows), 0 < n_rows <= R.
+template <class W, bool kPromote, int R>
+void stream_up_to(const LinearRange& args, int64_t first, int64_t n_rows, int64_t n,
+                  int64_t columns) {
+  if constexpr (R > 1) {
+    if (n_rows < R) return stream_up_to<W, kPromote, R - 1>(args, first, n_rows, n, columns);
+  }
+  stream_rows<W, kPromote, R>(args, first, n, columns);
+}
+
 template <class W, bool kPromote>
 void stream(const LinearRange& args) {
+  constexpr int64_t kRows = kPromote ? kPromotedStreamRows : kStreamRows;
   for (int64_t n = args.n_begin; n < args.n_end;) {
     const int64_t columns = columns_from<kPromote>(args, n, kStreamColumns);
-    for (int64_t first = 0; first < args.n_rows; first += kTileRows) {
-      switch (smaller(kTileRows, args.n_rows - first)) {
-        case 1:
-          stream_rows<W, kPromote, 1>(args, first, n, columns);
-          break;
-        case 2:
-          stream_rows<W, kPromote, 2>(args, first, n, columns);
-          break;
-        case 3:
-          stream_rows<W, kPromote, 3>(args, first, n, columns);
-          break;
-        default:
-          stream_rows<W, kPromote, 4>(args, first, n, columns);
-          break;
-      }
+    for (int64_t first = 0; first < args.n_rows; first += kRows) {
+      stream_up_to<W, kPromote, kRows>(args, first, smaller(kRows, args.n_rows - first), n,
+                                       columns);
     }
     n += columns;
   }

@@ -54,8 +54,9 @@ inline void widen_row(const char* w, int64_t count, float* out) {
   FATHOM_UNROLL for (int j = 0; j < kVectors; ++j) store(out + j * kLanes, values[j]);
 }
 
-// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c]; after the
-// last chunk of a segment their horizontal sums are in parts[r * kPanelColumns + c], null before.
+// R rows by C columns over the k of a chunk, sums carried in state[r * kPanelColumns + c]; after
+// the last chunk of a segment their horizontal sums are in parts[r * kPanelColumns + c], null
+// before.
 template <class L, bool kPromote, int R, int C>
 [[gnu::noinline]] void panel_tile(const RowSet<R>& rows, const char* const (&w)[C],
                                   const float* w_scales, int64_t k0, int64_t count, bool from_zero,
@@ -102,27 +103,6 @@ template <class L, bool kPromote, int R, int C>
 // Whether tiles make their horizontal sums themselves at the end of a segment.
 constexpr bool kTileSums = kTileColumns == 4;
 
-// Rows [i, i + n) of a panel, 0 < n <= R.
-template <class L, bool kPromote, int R>
-void panel_rows(const LinearRange& args, Panel& panel, int64_t first, int64_t i, int64_t n,
-                const char* const* w, int64_t columns, const float* w_scales, int64_t k0,
-                int64_t count, bool from_zero, float (*parts)[kPanelColumns]) {
-  if constexpr (R > 1) {
-    if (n < R) {
-      return panel_rows<L, kPromote, R - 1>(args, panel, first, i, n, w, columns, w_scales, k0,
-                                            count, from_zero, parts);
-    }
-  }
-  const RowSet<R> rows = rows_from<R>(args, first + i);
-  for (int64_t c0 = 0; c0 < columns; c0 += kTileColumns) {
-    const char* tile[kTileColumns];
-    for (int c = 0; c < kTileColumns; ++c) tile[c] = w[c0 + c];
-    panel_tile<L, kPromote, R, kTileColumns>(
-        rows, tile, w_scales, k0, count, from_zero, &panel.state[i][c0],
-        parts == nullptr ? nullptr : &parts[i][c0]);
-  }
-}
-
 // Some columns by a chunk of k.
 struct Strip {
   int64_t n, columns;
@@ -161,40 +141,74 @@ struct StripAhead {
       w[c] = args.w + (column * args.k + strip.k) * W::kBytes;
     }
   }
-  // Inlined by force: a function that only prefetches counts as one without effect, and calls of it
-  // are dropped.
-  __attribute__((always_inline)) void fetch(int64_t tile) const {
+  // What comes with a tile of the columns from c0 on. Inlined by force: a function that only
+  // prefetches counts as one without effect, and calls of it are dropped.
+  __attribute__((always_inline)) void fetch(int64_t tile, int64_t c0) const {
     for (int64_t at = tile * part; at < smaller(bytes, (tile + 1) * part); at += kLine) {
-      FATHOM_UNROLL for (int64_t c = 0; c < kPanelColumns; ++c) prefetch(w[c] + at);
+      FATHOM_UNROLL for (int64_t c = 0; c < kTileColumns; ++c) prefetch(w[c0 + c] + at);
     }
   }
 };
+
+// One strip on its way over the rows of a panel.
+template <class W>
+struct StripPass {
+  const LinearRange& args;
+  Panel& panel;
+  int64_t first;  // row of the range
+  Strip strip;
+  bool from_zero;                 // first of its segment
+  float (*parts)[kPanelColumns];  // as of panel_tile, of all rows
+  const char* w[kPanelColumns];   // widened
+  const float* w_scales;
+  StripAhead<W> ahead;
+};
+
+// Rows [i, i + n) of a panel, 0 < n <= R; tile: their number.
+template <class W, bool kPromote, int R>
+void panel_rows(const StripPass<W>& pass, int64_t tile, int64_t i, int64_t n) {
+  if constexpr (R > 1) {
+    if (n < R) return panel_rows<W, kPromote, R - 1>(pass, tile, i, n);
+  }
+  const RowSet<R> rows = rows_from<R>(pass.args, pass.first + i);
+  for (int64_t c0 = 0; c0 < pass.strip.columns; c0 += kTileColumns) {
+    pass.ahead.fetch(tile, c0);
+    const char* w[kTileColumns];
+    for (int c = 0; c < kTileColumns; ++c) w[c] = pass.w[c0 + c];
+    panel_tile<Lane<W>, kPromote, R, kTileColumns>(
+        rows, w, pass.w_scales, pass.strip.k, pass.strip.count, pass.from_zero,
+        &pass.panel.state[i][c0], pass.parts == nullptr ? nullptr : &pass.parts[i][c0]);
+  }
+}
 
 // One strip and up to kPanelRows rows; parts: as of panel_tile, of all rows.
 template <class W, bool kPromote>
 void panel_strip(const LinearRange& args, Panel& panel, int64_t first, int64_t n_rows,
                  const Strip& strip, bool from_zero, float (*parts)[kPanelColumns]) {
-  const char* w[kPanelColumns];
+  constexpr int kRows = kPromote ? kPromotedRows : kPlainRows;
+  const int64_t tiles = (n_rows + kRows - 1) / kRows;
+  StripPass<W> pass{.args = args,
+                    .panel = panel,
+                    .first = first,
+                    .strip = strip,
+                    .from_zero = from_zero,
+                    .parts = parts,
+                    .w = {},
+                    .w_scales = kPromote ? scale_row(args, strip.n) : nullptr,
+                    .ahead = {args, strip_after<W, kPromote>(args, strip), tiles}};
   for (int64_t c = 0; c < kPanelColumns; ++c) {
     // Columns that are not there repeat the last; their sums are not written.
     const int64_t column = smaller(c, strip.columns - 1);
     const char* source = args.w + ((strip.n + column) * args.k + strip.k) * W::kBytes;
     if (W::kBytes == 4 && strip.count % kLanes == 0) {
-      w[c] = source;
+      pass.w[c] = source;
       continue;
     }
     if (c < strip.columns) widen_row<W>(source, strip.count, panel.w[c]);
-    w[c] = reinterpret_cast<const char*>(panel.w[column]);
+    pass.w[c] = reinterpret_cast<const char*>(panel.w[column]);
   }
-  const float* w_scales = kPromote ? scale_row(args, strip.n) : nullptr;
-  constexpr int kRows = kPromote ? kPromotedRows : kPlainRows;
-  const int64_t tiles = (n_rows + kRows - 1) / kRows;
-  const StripAhead<W> ahead(args, strip_after<W, kPromote>(args, strip), tiles);
-  for (int64_t i = 0; i < tiles; ++i) {
-    ahead.fetch(i);
-    panel_rows<Lane<W>, kPromote, kRows>(
-        args, panel, first, i * kRows, smaller(kRows, n_rows - i * kRows), w, strip.columns,
-        w_scales, strip.k, strip.count, from_zero, parts);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    panel_rows<W, kPromote, kRows>(pass, tile, tile * kRows, smaller(kRows, n_rows - tile * kRows));
   }
 }
 

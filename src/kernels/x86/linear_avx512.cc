@@ -5,8 +5,11 @@
 
 namespace fathom::avx512 {
 namespace {
-// Stream: rows by columns of a tile, and the columns of a tile of one row.
-constexpr int64_t kTileRows = 4;
+// Stream: rows by columns of a tile, and the columns of a tile of one row; with promotion, which
+// needs a second set of sums, the rows and the sums of a set.
+constexpr int64_t kStreamRows = 4;
+constexpr int64_t kPromotedStreamRows = 6;
+constexpr int kPromotedSums = 12;
 constexpr int kTileColumns = 4;
 constexpr int kStreamColumns = 8;
 // Panel: rows of a tile, without and with the second set of sums that promotion needs.
