@@ -122,16 +122,16 @@ void compute_range(Isa isa, const LinearInput& x, const LinearWeight& w, const i
   linear_kernels(isa).range(range_of(x, w, rows, m_begin, m_end, n_begin, n_end, y, ldy));
 }
 
-// Tiles take weights from memory once for all rows that a task may have; vectors take three or six
+// Tiles take weights from memory once for all rows that a task may have; vectors take 3, 6 or 12
 // rows at a time.
 TaskShape task_shape(Isa isa) {
   switch (isa) {
     case Isa::kAmx:
       return {.max_rows = kTaskRows, .free_rows = 32, .column_step = 32, .max_values = 0};
     case Isa::kAvx512:
-      return {.max_rows = 66, .row_step = 6};
+      return {.max_rows = 96, .row_step = 12};
     case Isa::kAvx512Bf16:
-      return {.max_rows = 96, .row_step = 6, .max_values = 3 << 18};
+      return {.max_rows = 96, .row_step = 12, .max_values = 3 << 18};
     default:
       return {};
   }

@@ -26,7 +26,7 @@ FATHOM_INLINE int8x16_t broadcast4(const int8_t* p) {
 // The sums of 16 lanes over a group.
 #if defined(__ARM_FEATURE_DOTPROD)
 
-constexpr RowSteps<4, 1> kRowSteps;
+using Steps = RowSteps<4, 1>;
 
 struct LaneSums {
   int32x4_t lanes[4];
@@ -42,7 +42,7 @@ struct LaneSums {
 
 #else
 
-constexpr RowSteps<2, 1> kRowSteps;
+using Steps = RowSteps<2, 1>;
 
 struct LaneSums {
   int32x4_t halves[4][2];  // two partial sums of each of two lanes
@@ -65,10 +65,19 @@ struct LaneSums {
 
 #endif
 
+constexpr int kPanels = 1;
+constexpr int64_t kPanelsRowsMin = 0;
+template <int>
+constexpr Steps row_steps() {
+  return {};
+}
+
 template <int R, int kGroup, bool kMinimum>
-[[gnu::noinline]] void add_chunk(const QuantView& view, const BlockOfRows& rows, int64_t i,
+[[gnu::noinline]] void add_chunk(const QuantView (&views)[1], const BlockOfRows& rows, int64_t i,
                                  int64_t k0, int64_t n_groups, int32_t offset,
-                                 float (*state)[kPanelWidth]) {
+                                 const PanelSums<1>& states) {
+  const QuantView& view = views[0];
+  float(*const state)[kPanelWidth] = states[0];
   const int64_t g0 = k0 / kGroup;
   for (int64_t g = 0; g < n_groups; ++g) {
     const uint8_t* lines = view.lines + g * kGroup * kPanelWidth;

@@ -50,8 +50,11 @@ void prepare_tile(const PrepareRow& args, int64_t k0) {
 template <class W>
 void widen_weight_row(const WeightRow& args) {
   constexpr int kVectors = W::kStep / kLanes;
+  // Who widens a row often widens the next ones too: so far ahead are some rows of latents.
+  constexpr int64_t kAhead = 4096;
   for (int64_t k = 0; k < args.k; k += W::kStep) {
     const int64_t count = smaller(W::kStep, args.k - k);
+    prefetch(args.w + k * W::kBytes + kAhead);
     F32 values[kVectors];
     if (count == W::kStep) {
       W::widen(args.w + k * W::kBytes, values);

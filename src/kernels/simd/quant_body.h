@@ -1,71 +1,80 @@
 // Integer weights over panels of 16 output columns: a chunk of a panel is unpacked once for up to
-// 64 rows of x, the groups' sums go to F32 in ascending order, segments are added as a tree.
+// 96 rows of x, the groups' sums go to F32 in ascending order, segments are added as a tree.
 //
-// Included after what an instruction set brings: QuantView, QuantScratch, QuantPanel and the
-// Unpack* front ends (quant_unpack_*.h), and
-//   add_chunk<R, kGroup, kMinimum>(view, rows, i, k0, n_groups, offset, state + i)
-// for row counts R of kRowSteps, descending, the last 1.
+// Included after what an instruction set brings: QuantView, QuantScratch, QuantPanel, the Unpack*
+// front ends (quant_unpack_*.h), and for kPanels panels at once, and for one,
+//   add_chunk<R, kGroup, kMinimum>(views, rows, i, k0, n_groups, offset, state)
+// for the row counts R of row_steps<panels>(), descending, the last 1.
 #pragma once
 
 namespace fathom::FATHOM_ISA_NAMESPACE {
 namespace {
 
 // Runs add_chunk over all rows, the largest steps first.
-template <int kGroup, bool kMinimum, int R, int... kRest>
-FATHOM_INLINE void add_chunk_from(const QuantView& view, const BlockOfRows& rows, int64_t i,
+template <int kGroup, bool kMinimum, int P, int R, int... kRest>
+FATHOM_INLINE void add_chunk_from(const QuantView (&views)[P], const BlockOfRows& rows, int64_t i,
                                   int64_t k0, int64_t n_groups, int32_t offset,
-                                  float (*state)[kPanelWidth]) {
-  for (; rows.n_rows - i >= R; i += R)
-    add_chunk<R, kGroup, kMinimum>(view, rows, i, k0, n_groups, offset, state + i);
+                                  const PanelSums<P>& state) {
+  for (; rows.n_rows - i >= R; i += R) {
+    PanelSums<P> from;
+    for (int p = 0; p < P; ++p) from[p] = state[p] + i;
+    add_chunk<R, kGroup, kMinimum>(views, rows, i, k0, n_groups, offset, from);
+  }
   if constexpr (sizeof...(kRest) > 0)
-    add_chunk_from<kGroup, kMinimum, kRest...>(view, rows, i, k0, n_groups, offset, state);
+    add_chunk_from<kGroup, kMinimum, P, kRest...>(views, rows, i, k0, n_groups, offset, state);
 }
-template <int kGroup, bool kMinimum, int... kSteps>
-FATHOM_INLINE void add_chunk_to_all(RowSteps<kSteps...>, const QuantView& view,
+template <int kGroup, bool kMinimum, int P, int... kSteps>
+FATHOM_INLINE void add_chunk_to_all(RowSteps<kSteps...>, const QuantView (&views)[P],
                                     const BlockOfRows& rows, int64_t k0, int64_t n_groups,
-                                    int32_t offset, float (*state)[kPanelWidth]) {
-  add_chunk_from<kGroup, kMinimum, kSteps...>(view, rows, 0, k0, n_groups, offset, state);
+                                    int32_t offset, const PanelSums<P>& state) {
+  add_chunk_from<kGroup, kMinimum, P, kSteps...>(views, rows, 0, k0, n_groups, offset, state);
 }
 
-template <class U>
-FATHOM_INLINE void add_panel(const QuantRange& args, const QuantPanel& panel, BlockOfRows& rows,
-                             QuantScratch& scratch) {
+template <class U, int P>
+FATHOM_INLINE void add_panels(const QuantRange& args, const QuantPanel (&panels)[P],
+                              BlockOfRows& rows, QuantScratch (&scratch)[P]) {
   constexpr QuantFormat kFormat = quant_format(U::kType);
   constexpr int kGroup = static_cast<int>(kFormat.group);
   const int64_t segment = args.k / args.n_segments;
   for (int s = 0; s < args.n_segments; ++s) {
-    for (int64_t i = 0; i < rows.n_rows; ++i) {
-      FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes)
-          store(rows.state[s][i] + l, zero());
+    PanelSums<P> state;
+    for (int p = 0; p < P; ++p) {
+      state[p] = rows.state[p][s];
+      for (int64_t i = 0; i < rows.n_rows; ++i) {
+        FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes)
+            store(state[p][i] + l, zero());
+      }
     }
     for (int64_t k0 = s * segment; k0 < (s + 1) * segment; k0 += kQuantChunk) {
       const int64_t left = (s + 1) * segment - k0;
       const int64_t columns = left < kQuantChunk ? left : kQuantChunk;
-      const QuantView view = U::unpack(panel, k0 / kQuantChunk, columns, scratch);
-      add_chunk_to_all<kGroup, kFormat.has_minimum>(kRowSteps, view, rows, k0,
-                                                    (columns + kGroup - 1) / kGroup, kFormat.offset,
-                                                    rows.state[s]);
+      QuantView views[P];
+      for (int p = 0; p < P; ++p)
+        views[p] = U::unpack(panels[p], k0 / kQuantChunk, columns, scratch[p]);
+      add_chunk_to_all<kGroup, kFormat.has_minimum, P>(
+          row_steps<P>(), views, rows, k0, (columns + kGroup - 1) / kGroup, kFormat.offset, state);
     }
   }
 }
 
-FATHOM_INLINE F32 segment_tree(const BlockOfRows& rows, int64_t i, int64_t lane, int n_segments) {
+FATHOM_INLINE F32 segment_tree(const BlockOfRows& rows, int panel, int64_t i, int64_t lane,
+                               int n_segments) {
   const auto part = [&](int s) __attribute__((always_inline)) {
-    return load(rows.state[s][i] + lane);
+    return load(rows.state[panel][s][i] + lane);
   };
   if (n_segments == 1) return part(0);
   return add(add(add(part(0), part(1)), add(part(2), part(3))),
              add(add(part(4), part(5)), add(part(6), part(7))));
 }
 
-// The lanes of the panel at column n that are columns [n_begin, n_end) of the result.
-FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, int64_t first,
-                               int64_t n) {
+// The lanes of a panel, at column n, that are columns [n_begin, n_end) of the result.
+FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, int panel,
+                               int64_t first, int64_t n) {
   const int64_t skip = n < args.n_begin ? args.n_begin - n : 0;
   for (int64_t i = 0; i < rows.n_rows; ++i) {
     float* y = args.y + (first + i) * args.ldy + (n - args.n_begin);
     FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes) {
-      const F32 sums = segment_tree(rows, i, l, args.n_segments);
+      const F32 sums = segment_tree(rows, panel, i, l, args.n_segments);
       const int64_t begin = skip - l, end = args.n_end - n - l;
       if (begin <= 0 && end >= kLanes) {
         store(y + l, sums);
@@ -81,7 +90,7 @@ FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, 
 template <class U>
 void quant_rows(const QuantRange& args) {
   BlockOfRows rows;
-  QuantScratch scratch;
+  QuantScratch scratch[1], scratches[kPanels];
   constexpr bool kPacked = quant_format(U::kType).packed;
   for (int64_t first = 0; first < args.n_rows; first += kBlockRows) {
     rows.n_rows = args.n_rows - first < kBlockRows ? args.n_rows - first : kBlockRows;
@@ -92,9 +101,18 @@ void quant_rows(const QuantRange& args) {
       rows.sums[i] = args.x_sums + row * args.x_tile_stride;
     }
     int64_t n = kPacked ? args.n_begin / kPanelWidth * kPanelWidth : args.n_begin;
+    constexpr int64_t kColumns = kPanels * kPanelWidth;
+    for (; kPanels > 1 && rows.n_rows >= kPanelsRowsMin && n + kColumns <= args.n_end;
+         n += kColumns) {
+      QuantPanel panels[kPanels];
+      for (int p = 0; p < kPanels; ++p) panels[p] = panel_at<kPacked>(args, n + p * kPanelWidth);
+      add_panels<U>(args, panels, rows, scratches);
+      for (int p = 0; p < kPanels; ++p) store_panel(args, rows, p, first, n + p * kPanelWidth);
+    }
     for (; n < args.n_end; n += kPanelWidth) {
-      add_panel<U>(args, panel_at<kPacked>(args, n), rows, scratch);
-      store_panel(args, rows, first, n);
+      const QuantPanel panel[] = {panel_at<kPacked>(args, n)};
+      add_panels<U>(args, panel, rows, scratch);
+      store_panel(args, rows, 0, first, n);
     }
   }
 }

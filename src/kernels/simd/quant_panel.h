@@ -55,17 +55,22 @@ FATHOM_INLINE QuantPanel panel_at(const QuantRange& args, int64_t n) {
   return panel;
 }
 
-constexpr int64_t kBlockRows = 64;
+constexpr int64_t kBlockRows = 96;  // all that a task may have
 constexpr int kSegments = 8;
 
-// Rows of x and their sums of one panel.
+constexpr int kPanelsMost = 2;  // at once
+
+// Rows of x and their sums of some panels.
 struct BlockOfRows {
   int64_t n_rows;
   const int8_t* x[kBlockRows];
   const float* scales[kBlockRows];
   const int32_t* sums[kBlockRows];
-  alignas(64) float state[kSegments][kBlockRows][kPanelWidth];
+  alignas(64) float state[kPanelsMost][kSegments][kBlockRows][kPanelWidth];
 };
+// The sums of one segment for P panels: of each, [rows][16].
+template <int P>
+using PanelSums = float (*[P])[kPanelWidth];
 
 template <int... kSteps>
 struct RowSteps {};

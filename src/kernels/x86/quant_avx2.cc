@@ -10,7 +10,12 @@ namespace fathom::avx2 {
 
 namespace {
 
-constexpr RowSteps<2, 1> kRowSteps;
+constexpr int kPanels = 1;
+constexpr int64_t kPanelsRowsMin = 0;
+template <int>
+constexpr RowSteps<2, 1> row_steps() {
+  return {};
+}
 
 // One line times 4 codes of x: sums[j] holds two partial sums of each of lanes 4 j .. 4 j + 3.
 FATHOM_INLINE void add_line(const __m256i* codes, const int16_t* x, __m256i* sums) {
@@ -28,9 +33,11 @@ FATHOM_INLINE __m256i whole_sums(const __m256i* sums, int h) {
 }
 
 template <int R, int kGroup, bool kMinimum>
-[[gnu::noinline]] void add_chunk(const QuantView& view, const BlockOfRows& rows, int64_t i,
+[[gnu::noinline]] void add_chunk(const QuantView (&views)[1], const BlockOfRows& rows, int64_t i,
                                  int64_t k0, int64_t n_groups, int32_t offset,
-                                 float (*state)[kPanelWidth]) {
+                                 const PanelSums<1>& states) {
+  const QuantView& view = views[0];
+  float(*const state)[kPanelWidth] = states[0];
   alignas(32) int16_t x[R][kQuantChunk];
   for (int r = 0; r < R; ++r) {
     for (int64_t k = 0; k < kQuantChunk; k += 16) {
