@@ -62,5 +62,29 @@ TEST(LinearPlan, LargeWorkKeepsAllThreadsBusyAndSmallWorkIsOneTask) {
   EXPECT_EQ(plan_of({}, 4).n_tasks(), 0);
 }
 
+TEST(LinearPlan, RowsOfATaskSuitTheKernelsAndTheCache) {
+  const TaskShape shape{.max_rows = 96, .row_step = 12, .max_values = 1 << 18};
+  // 100 rows in two halves of whole steps; of 7168 values only 36 rows fit.
+  for (const auto& [k, first, most] : {std::array<int64_t, 3>{512, 60, 96}, {7168, 36, 36}}) {
+    const LinearPlan plan = plan_of({{100, 256, k}}, 2, shape);
+    EXPECT_EQ(plan.task(0).row_end, first);
+    for (int64_t t = 0; t < plan.n_tasks(); ++t) {
+      EXPECT_EQ(plan.task(t).row_begin % shape.row_step, 0);
+      EXPECT_LE(plan.task(t).row_end - plan.task(t).row_begin, most);
+    }
+  }
+}
+
+TEST(LinearPlan, TwoMatricesTakeTheSameRowsAndHalfTheColumns) {
+  LinearPlan one(2, {}), two(2, {});
+  one.add(64, 4096, 512);
+  one.add(64, 4096, 512);
+  two.add(64, 4096, 512, 2);
+  one.finish();
+  two.finish();
+  EXPECT_EQ(two.task(0).row_end, one.task(0).row_end);
+  EXPECT_EQ(2 * two.task(0).n_end, one.task(0).n_end);
+}
+
 }  // namespace
 }  // namespace fathom
