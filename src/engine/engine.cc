@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/math.h"
 #include "engine/running.h"
 
 namespace fathom {

@@ -1,6 +1,7 @@
 // Who runs, and what of each enters the next step.
 #include <algorithm>
 
+#include "base/math.h"
 #include "engine/running.h"
 
 namespace fathom {

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/math.h"
 #include "kernels/isa_testing.h"
 #include "kernels/linear_testing.h"
 

@@ -1,6 +1,7 @@
 // Goal: every linear kernel computes y = x w^T within the rounding that its order allows, and
 // converts every value exactly. Method: formulas in double in this file. Every instruction set of
 // the machine runs.
+#include "base/math.h"
 #include "kernels/linear.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 // Goal: integer weights mean what their formats say, and layers with them compute the formula.
 // Method: values of the packed formats from their description here, of the GGUF types from the gguf
 // package of Python (testdata/quant); products in double.
+#include "base/math.h"
 #include "kernels/quant.h"
 
 #include <gtest/gtest.h>

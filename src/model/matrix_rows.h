@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "base/math.h"
 #include "kernels/linear.h"
 #include "tensor/buffer.h"
 #include "tensor/packed.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/math.h"
 #include "kernels/math.h"
 
 namespace fathom {
@@ -50,24 +51,32 @@ float softmax_scale(const ModelConfig& config) {
 }
 
 RopeTable::RopeTable(const ModelConfig& config, int64_t n_positions)
-    : half_(config.qk_rope_head_dim / 2), cos_(n_positions * half_), sin_(n_positions * half_) {
-  const std::vector<double> inv_freq = rope_inv_freq(config);
-  double magnitude = 1.0;
+    : half_(config.qk_rope_head_dim / 2),
+      inv_freq_(rope_inv_freq(config)),
+      cos_(n_positions * half_),
+      sin_(n_positions * half_) {
   if (config.rope_scaling) {
     const RopeScaling& yarn = *config.rope_scaling;
-    magnitude =
+    magnitude_ =
         yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
   }
-  for (int64_t position = 0; position < n_positions; ++position) {
+}
+
+void RopeTable::reach(int64_t end) {
+  if (end <= computed_) return;
+  constexpr int64_t kStep = 1024;  // at once: a millisecond
+  end = std::min(round_up(end, kStep), n_positions());
+  for (int64_t position = computed_; position < end; ++position) {
     for (int64_t j = 0; j < half_; ++j) {
       // The angle is a product of floats, as every implementation has it (spec §2.4).
-      const float angle = static_cast<float>(position) * static_cast<float>(inv_freq[j]);
+      const float angle = static_cast<float>(position) * static_cast<float>(inv_freq_[j]);
       double sin = 0, cos = 0;
       sin_cos_f64(angle, &sin, &cos);
-      cos_[position * half_ + j] = static_cast<float>(cos * magnitude);
-      sin_[position * half_ + j] = static_cast<float>(sin * magnitude);
+      cos_[position * half_ + j] = static_cast<float>(cos * magnitude_);
+      sin_[position * half_ + j] = static_cast<float>(sin * magnitude_);
     }
   }
+  computed_ = end;
 }
 
 }  // namespace fathom

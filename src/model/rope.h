@@ -19,19 +19,25 @@ double yarn_mscale(double scale, double a);
 // qk_head_dim^-1/2, times m(factor, mscale_all_dim)^2 with YaRN.
 float softmax_scale(const ModelConfig& config);
 
-// cos and sin of every position of the context, computed once in double and rounded once to F32;
-// both multiplied by m(factor, mscale) / m(factor, mscale_all_dim), which is 1 for the published
-// models.
+// cos and sin of the positions of a context, computed in double and rounded once to F32; both
+// multiplied by m(factor, mscale) / m(factor, mscale_all_dim), which is 1 for the published models.
+// Computed as far as a sequence has come: the 160K positions of V3 would take a tenth of a second
+// of every start.
 class RopeTable {
  public:
   RopeTable() = default;
-  RopeTable(const ModelConfig& config, int64_t n_positions);
+  RopeTable(const ModelConfig& config, int64_t n_positions);  // nothing computed yet
+  // Computes what is missing of positions [0, end), end <= n_positions().
+  void reach(int64_t end);
   const float* cos(int64_t position) const { return &cos_[position * half_]; }
   const float* sin(int64_t position) const { return &sin_[position * half_]; }
   int64_t n_positions() const { return half_ == 0 ? 0 : cos_.size() / half_; }
 
  private:
   int64_t half_ = 0;
+  int64_t computed_ = 0;  // positions
+  std::vector<double> inv_freq_;
+  double magnitude_ = 1.0;
   Buffer<float> cos_, sin_;
 };
 

@@ -50,7 +50,9 @@ TEST(Rope, SoftmaxScaleHasMscaleTwice) {
 
 TEST(Rope, TableHoldsCosAndSinOfTheAngle) {
   const ModelConfig config = published();
-  const RopeTable table(config, 5000);
+  RopeTable table(config, 5000);
+  table.reach(80);
+  table.reach(5000);
   const auto f = rope_inv_freq(config);
   for (int64_t position : {0, 1, 77, 4999}) {
     for (size_t j = 0; j < f.size(); ++j) {

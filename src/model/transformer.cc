@@ -42,9 +42,9 @@ void Transformer::begin(const Batch& batch) {
       ws_.row_position[row] = sequence.first_position + static_cast<int64_t>(i);
       ws_.row_sequence[row] = static_cast<int32_t>(s);
     }
-    FATHOM_CHECK(sequence.first_position + static_cast<int64_t>(sequence.tokens.size()) <=
-                     rope_.n_positions(),
-                 "first_position ", sequence.first_position);
+    const int64_t end = sequence.first_position + static_cast<int64_t>(sequence.tokens.size());
+    FATHOM_CHECK(end <= rope_.n_positions(), "first_position ", sequence.first_position);
+    rope_.reach(end);
   }
 }
 

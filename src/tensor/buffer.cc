@@ -1,24 +1,37 @@
 #include "tensor/buffer.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
+#include <cstring>
+#include <new>
+
+#include "base/math.h"
+#include "tensor/page_memory.h"
 
 namespace fathom {
 
-void advise_huge_pages(void* data, int64_t bytes) {
-#if defined(__linux__)
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto address = reinterpret_cast<uintptr_t>(data);
-  const uintptr_t begin = (address + page - 1) / page * page;
-  const uintptr_t end = (address + static_cast<uintptr_t>(bytes)) / page * page;
-  // Advice: where it is refused, the pages stay small.
-  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-  (void)data;
-  (void)bytes;
-#endif
+namespace {
+constexpr std::align_val_t kAligned{static_cast<size_t>(kBufferAlignment)};
+}  // namespace
+
+std::byte* new_zeros(int64_t bytes, int64_t* mapped) {
+  *mapped = 0;
+  if (bytes >= kPagedBufferBytes) {
+    if (std::byte* const pages = map_pages(bytes, PageReserve::kNow)) {
+      *mapped = bytes;
+      return pages;
+    }
+  }
+  const auto size = static_cast<size_t>(round_up(bytes, kBufferAlignment));
+  void* const memory = ::operator new(size, kAligned);
+  std::memset(memory, 0, size);
+  return static_cast<std::byte*>(memory);
+}
+
+void delete_zeros(std::byte* p, int64_t mapped) {
+  if (mapped > 0) {
+    unmap_pages(p, mapped);
+  } else {
+    ::operator delete(p, kAligned);
+  }
 }
 
 }  // namespace fathom

@@ -1,24 +1,28 @@
 // Owned memory for tensors: aligned to 64 bytes (a cache line, an AVX-512 register), never
-// initialised element by element, movable, not copyable. Zero-filled.
+// initialised element by element, movable, not copyable. Zero-filled; large buffers by the system,
+// a page when it is first touched, so that making one costs nothing (the workspace of V3's shapes
+// would take a third of a second of every start).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <new>
 #include <span>
 
 #include "base/check.h"
-#include "base/math.h"
 
 namespace fathom {
 
 inline constexpr int64_t kBufferAlignment = 64;
-// From this size on a buffer asks for huge pages (reading 4 GB of weights in rows of 7 KB on two
-// threads: 20 GB/s with pages of 4 KB, 24 GB/s with pages of 2 MB).
-inline constexpr int64_t kHugeBufferBytes = int64_t{4} << 20;
-// Asks the system to back this memory, not yet touched, with huge pages; it may not.
-void advise_huge_pages(void* data, int64_t bytes);
+// From this size on a buffer is made of pages, huge ones where the system has them (reading 4 GB of
+// weights in rows of 7 KB on two threads: 20 GB/s with pages of 4 KB, 24 GB/s with pages of 2 MB).
+inline constexpr int64_t kPagedBufferBytes = int64_t{4} << 20;
+
+// Zeros, aligned to kBufferAlignment; bytes > 0. mapped: so many bytes of pages, 0 where it is not
+// made of pages; for delete_zeros. Memory that is not there is no bug of ours: std::bad_alloc, as
+// of every container, which main.cc turns into a sentence.
+std::byte* new_zeros(int64_t bytes, int64_t* mapped);
+void delete_zeros(std::byte* p, int64_t mapped);
 
 template <typename T>
 class Buffer {
@@ -27,12 +31,9 @@ class Buffer {
   explicit Buffer(int64_t size) : size_(size) {
     FATHOM_CHECK(size >= 0, "size ", size);
     if (size == 0) return;
-    const int64_t bytes = round_up(size * static_cast<int64_t>(sizeof(T)), kBufferAlignment);
-    // Memory that is not there is no bug of ours: std::bad_alloc, as of every container, which
-    // main.cc turns into a sentence.
-    data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(bytes), kAligned)));
-    if (bytes >= kHugeBufferBytes) advise_huge_pages(data_.get(), bytes);
-    std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(bytes));
+    Free free;
+    std::byte* const zeros = new_zeros(bytes(), &free.mapped);
+    data_ = {reinterpret_cast<T*>(zeros), free};
   }
 
   T* data() { return data_.get(); }
@@ -51,9 +52,9 @@ class Buffer {
   std::span<const T> span() const { return {data_.get(), static_cast<size_t>(size_)}; }
 
  private:
-  static constexpr std::align_val_t kAligned{static_cast<size_t>(kBufferAlignment)};
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, kAligned); }
+    int64_t mapped = 0;
+    void operator()(T* p) const { delete_zeros(reinterpret_cast<std::byte*>(p), mapped); }
   };
   std::unique_ptr<T, Free> data_;
   int64_t size_ = 0;

@@ -4,18 +4,27 @@
 
 namespace fathom {
 
-void PageMemory::Unmap::operator()(std::byte* p) const { ::munmap(p, static_cast<size_t>(bytes)); }
+std::byte* map_pages(int64_t bytes, PageReserve reserve) {
+  const int flags =
+      MAP_PRIVATE | MAP_ANONYMOUS | (reserve == PageReserve::kNow ? 0 : MAP_NORESERVE);
+  void* data = ::mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+#ifdef MADV_HUGEPAGE
+  (void)::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // a wish
+#endif
+  return static_cast<std::byte*>(data);
+}
+
+void unmap_pages(std::byte* p, int64_t bytes) { ::munmap(p, static_cast<size_t>(bytes)); }
+
+void PageMemory::Unmap::operator()(std::byte* p) const { unmap_pages(p, bytes); }
 
 Result<PageMemory> PageMemory::create(int64_t bytes) {
   PageMemory out;
   if (bytes == 0) return out;
-  void* data = ::mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) return io_error(str_cat("cannot get ", bytes, " bytes of memory"));
-#ifdef MADV_HUGEPAGE
-  (void)::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // a wish
-#endif
-  out.memory_ = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte*>(data), Unmap{bytes});
+  std::byte* const pages = map_pages(bytes, PageReserve::kNever);
+  if (pages == nullptr) return io_error(str_cat("cannot get ", bytes, " bytes of memory"));
+  out.memory_ = std::unique_ptr<std::byte, Unmap>(pages, Unmap{bytes});
   return out;
 }
 

@@ -10,6 +10,12 @@
 
 namespace fathom {
 
+// Zero pages for bytes > 0, null where the system has none. kNow: it may refuse what it could not
+// give when all of it is touched; kNever: it does not ask.
+enum class PageReserve { kNow, kNever };
+std::byte* map_pages(int64_t bytes, PageReserve reserve);
+void unmap_pages(std::byte* p, int64_t bytes);
+
 class PageMemory {
  public:
   // Starts at a page. bytes >= 0; 0 is no memory.
