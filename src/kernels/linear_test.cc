@@ -1,7 +1,6 @@
 // Goal: every linear kernel computes y = x w^T within the rounding that its order allows, and
 // converts every value exactly. Method: formulas in double in this file. Every instruction set of
 // the machine runs.
-#include "base/math.h"
 #include "kernels/linear.h"
 
 #include <gtest/gtest.h>
@@ -11,6 +10,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/math.h"
 #include "kernels/linear_testing.h"
 
 namespace fathom {
