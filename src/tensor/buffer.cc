@@ -10,11 +10,18 @@ namespace fathom {
 
 namespace {
 constexpr std::align_val_t kAligned{static_cast<size_t>(kBufferAlignment)};
+
+// The address sanitizer watches over what comes from the heap alone.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kPaged = false;
+#else
+constexpr bool kPaged = true;
+#endif
 }  // namespace
 
 std::byte* new_zeros(int64_t bytes, int64_t* mapped) {
   *mapped = 0;
-  if (bytes >= kPagedBufferBytes) {
+  if (kPaged && bytes >= kPagedBufferBytes) {
     if (std::byte* const pages = map_pages(bytes, PageReserve::kNow)) {
       *mapped = bytes;
       return pages;
