@@ -14,6 +14,7 @@ steps together). With --text (lines of {"text"}) also how often the MTP module's
 model's, which is what speculation lives on (needs numpy).
 """
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -96,6 +97,8 @@ def main():
     parser.add_argument("--text", help="JSON Lines of {\"text\"}, for the acceptance")
     parser.add_argument("--lines", type=int, default=20, help="of --text, their first 1,200 characters")
     arguments = parser.parse_args()
+    if arguments.text and importlib.util.find_spec("numpy") is None:
+        sys.exit("train_ablations: --text needs numpy; install it, or leave --text out")
     variants = {
         "bias": [],
         "auxiliary": ["balance.bias_speed=0", f"balance.alpha={arguments.alpha}"],
