@@ -103,13 +103,19 @@ TEST_F(Serve, CompletionsScoreTheirPrompt) {
 }
 
 TEST_F(Serve, StopStringsAndLogprobs) {
+  const std::string whole =
+      text_at(server_->chat(story()).json(), {"choices", "0", "message", "content"});
+  // The second word of what it says unstopped.
+  const size_t begin = whole.find(' ', 1) + 1;
+  const std::string stop = whole.substr(begin, whole.find(' ', begin) - begin);
+  ASSERT_FALSE(stop.empty()) << whole;
   const Json json = server_
-                        ->chat(story(R"(, "stop": ["old", "man"], "logprobs": true,
-      "top_logprobs": 3)"))
+                        ->chat(story(R"(, "stop": ["never said", )" + Json(stop).dump() +
+                                     R"(], "logprobs": true, "top_logprobs": 3)"))
                         .json();
   EXPECT_EQ(text_at(json, {"choices", "0", "finish_reason"}), "stop");
-  const std::string text = text_at(json, {"choices", "0", "message", "content"});
-  EXPECT_EQ(text.find("old"), std::string::npos);
+  EXPECT_EQ(text_at(json, {"choices", "0", "message", "content"}),
+            whole.substr(0, whole.find(stop)));
   const Json& logprobs = at(json, {"choices", "0", "logprobs", "content"});
   ASSERT_TRUE(logprobs.is_array() && !logprobs.as_array().empty());
   EXPECT_EQ(at(logprobs, {"0", "top_logprobs"}).as_array().size(), 3u);
