@@ -39,6 +39,8 @@ def train(config, out, steps, changes):
 
 def violation(loads):
     """Of a layer's tokens by expert: the fullest above the mean, as a share of it."""
+    if sum(loads) == 0:  # an MTP module that is not trained
+        return 0.0
     return max(loads) * len(loads) / sum(loads) - 1
 
 
