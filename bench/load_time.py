@@ -21,12 +21,13 @@ FATHOM = os.environ.get("FATHOM", HERE.parent / "build/release/fathom")
 TOUCH = os.environ.get("FATHOM_TOUCH", HERE.parent / "build/release/bench/touch_weights")
 
 
-def seconds(command):
+def timed(command):
+    """Seconds, and what it printed."""
     begin = time.monotonic()
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"load_time: {command[0]} failed: {done.stderr.strip()}")
-    return time.monotonic() - begin
+    return time.monotonic() - begin, done.stdout.strip()
 
 
 def main():
@@ -39,13 +40,14 @@ def main():
     touch = [TOUCH, args.folder, config["num_hidden_layers"], config["num_experts_per_tok"], args.threads]
     first = [FATHOM, "generate", "--model", args.folder, "--max-tokens", 1, "--temperature", 0, "--threads", args.threads, "a"]
     times = {"plain": [], "fathom": []}
+    printed = {}
     for round_ in range(args.rounds + 1):
         for name, command in ("plain", touch), ("fathom", first):
-            taken = seconds(command)
+            taken, printed[name] = timed(command)
             if round_ > 0:
                 times[name].append(taken)
     plain, ours = (statistics.median(times[name]) for name in ("plain", "fathom"))
-    print(subprocess.run([str(word) for word in touch], capture_output=True, text=True, check=True).stdout.strip())
+    print(printed["plain"])
     print(f"plain program {plain:.3f} s, first token {ours:.3f} s: {ours / plain:.2f} times; 1.25 times and 0.3 s are {1.25 * plain + 0.3:.3f} s")
 
 

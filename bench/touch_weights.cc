@@ -3,11 +3,6 @@
 // routed experts the first so many of each layer. Prints seconds and bytes.
 //   touch_weights FOLDER N_LAYERS N_EXPERTS [THREADS]
 // bench/load_time.py compares our start with it.
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <charconv>
 #include <chrono>
 #include <cstdint>
@@ -20,25 +15,12 @@
 #include <thread>
 #include <vector>
 
+#include "io/mapped_file.h"
 #include "io/safetensors.h"
 
 namespace {
 
 using Bytes = std::span<const std::byte>;
-
-Bytes map_file(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (file < 0 || fstat(file, &status) != 0) {
-    std::fprintf(stderr, "touch_weights: %s cannot be read\n", path.c_str());
-    std::exit(1);
-  }
-  const auto size = static_cast<size_t>(status.st_size);
-  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0);
-  close(file);
-  if (data == MAP_FAILED) std::exit(1);
-  return {static_cast<const std::byte*>(data), size};
-}
 
 // The number after a part of a name, or -1.
 int64_t number_after(std::string_view name, std::string_view part) {
@@ -66,11 +48,18 @@ int main(int argc, char** argv) {
   const int64_t n_layers = std::atoll(argv[2]), n_experts = std::atoll(argv[3]);
   const auto n_threads = static_cast<size_t>(argc > 4 ? std::atoi(argv[4]) : 1);
   const auto start = std::chrono::steady_clock::now();
+  std::vector<fathom::MappedFile> files;
   std::vector<Bytes> needed;
   size_t total = 0;
   for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
     if (entry.path().extension() != ".safetensors") continue;
-    const auto file = fathom::parse_safetensors(map_file(entry.path()), entry.path());
+    auto mapped = fathom::MappedFile::open(entry.path());
+    if (!mapped.ok()) {
+      std::fprintf(stderr, "touch_weights: %s\n", mapped.error().message.c_str());
+      return 1;
+    }
+    files.push_back(std::move(*mapped));
+    const auto file = fathom::parse_safetensors(files.back().bytes(), entry.path());
     if (!file.ok()) {
       std::fprintf(stderr, "touch_weights: %s\n", file.error().message.c_str());
       return 1;

@@ -106,9 +106,9 @@ TEST_F(Serve, StopStringsAndLogprobs) {
   const Json whole = server_->chat(story()).json();
   const std::string text = text_at(whole, {"choices", "0", "message", "content"});
   const std::string stop = text.substr(text.find(' ', 1) + 1, 4);  // within its second word
+  const std::string stops = R"("stop": ["never said", )" + Json(stop).dump() + "]";
   const Json json =
-      server_->chat(story(R"(, "logprobs": true, "top_logprobs": 3, "stop": )" + Json(stop).dump()))
-          .json();
+      server_->chat(story(R"(, "logprobs": true, "top_logprobs": 3, )" + stops)).json();
   EXPECT_EQ(text_at(json, {"choices", "0", "finish_reason"}), "stop");
   EXPECT_EQ(text_at(json, {"choices", "0", "message", "content"}), text.substr(0, text.find(stop)));
   const Json& logprobs = at(json, {"choices", "0", "logprobs", "content"});

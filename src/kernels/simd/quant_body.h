@@ -32,14 +32,15 @@ FATHOM_INLINE void add_chunk_to_all(RowSteps<kSteps...>, const QuantView (&views
 
 template <class U, int P>
 FATHOM_INLINE void add_panels(const QuantRange& args, const QuantPanel (&panels)[P],
-                              BlockOfRows& rows, QuantScratch (&scratch)[P]) {
+                              const BlockOfRows& rows, QuantScratch (&scratch)[P],
+                              PanelState (&states)[P]) {
   constexpr QuantFormat kFormat = quant_format(U::kType);
   constexpr int kGroup = static_cast<int>(kFormat.group);
   const int64_t segment = args.k / args.n_segments;
   for (int s = 0; s < args.n_segments; ++s) {
     PanelSums<P> state;
     for (int p = 0; p < P; ++p) {
-      state[p] = rows.state[p][s];
+      state[p] = states[p].sums[s];
       for (int64_t i = 0; i < rows.n_rows; ++i) {
         FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes)
             store(state[p][i] + l, zero());
@@ -57,10 +58,9 @@ FATHOM_INLINE void add_panels(const QuantRange& args, const QuantPanel (&panels)
   }
 }
 
-FATHOM_INLINE F32 segment_tree(const BlockOfRows& rows, int panel, int64_t i, int64_t lane,
-                               int n_segments) {
+FATHOM_INLINE F32 segment_tree(const PanelState& state, int64_t i, int64_t lane, int n_segments) {
   const auto part = [&](int s) __attribute__((always_inline)) {
-    return load(rows.state[panel][s][i] + lane);
+    return load(state.sums[s][i] + lane);
   };
   if (n_segments == 1) return part(0);
   return add(add(add(part(0), part(1)), add(part(2), part(3))),
@@ -68,13 +68,13 @@ FATHOM_INLINE F32 segment_tree(const BlockOfRows& rows, int panel, int64_t i, in
 }
 
 // The lanes of a panel, at column n, that are columns [n_begin, n_end) of the result.
-FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, int panel,
-                               int64_t first, int64_t n) {
+FATHOM_INLINE void store_panel(const QuantRange& args, const PanelState& state, int64_t first,
+                               int64_t n_rows, int64_t n) {
   const int64_t skip = n < args.n_begin ? args.n_begin - n : 0;
-  for (int64_t i = 0; i < rows.n_rows; ++i) {
+  for (int64_t i = 0; i < n_rows; ++i) {
     float* y = args.y + (first + i) * args.ldy + (n - args.n_begin);
     FATHOM_UNROLL for (int64_t l = 0; l < kPanelWidth; l += kLanes) {
-      const F32 sums = segment_tree(rows, panel, i, l, args.n_segments);
+      const F32 sums = segment_tree(state, i, l, args.n_segments);
       const int64_t begin = skip - l, end = args.n_end - n - l;
       if (begin <= 0 && end >= kLanes) {
         store(y + l, sums);
@@ -87,10 +87,26 @@ FATHOM_INLINE void store_panel(const QuantRange& args, const BlockOfRows& rows, 
   }
 }
 
+// P panels at a time from column n on, as long as another is left after the others of a step;
+// returns where the next panel begins.
+template <class U, int P>
+int64_t pass_panels(const QuantRange& args, const BlockOfRows& rows, int64_t first, int64_t n) {
+  QuantScratch scratch[P];
+  PanelState states[P];
+  for (; n + (P - 1) * kPanelWidth < args.n_end; n += P * kPanelWidth) {
+    QuantPanel panels[P];
+    for (int p = 0; p < P; ++p)
+      panels[p] = panel_at<quant_format(U::kType).packed>(args, n + p * kPanelWidth);
+    add_panels<U>(args, panels, rows, scratch, states);
+    for (int p = 0; p < P; ++p)
+      store_panel(args, states[p], first, rows.n_rows, n + p * kPanelWidth);
+  }
+  return n;
+}
+
 template <class U>
 void quant_rows(const QuantRange& args) {
   BlockOfRows rows;
-  QuantScratch scratch[1], scratches[kPanels];
   constexpr bool kPacked = quant_format(U::kType).packed;
   for (int64_t first = 0; first < args.n_rows; first += kBlockRows) {
     rows.n_rows = args.n_rows - first < kBlockRows ? args.n_rows - first : kBlockRows;
@@ -101,19 +117,8 @@ void quant_rows(const QuantRange& args) {
       rows.sums[i] = args.x_sums + row * args.x_tile_stride;
     }
     int64_t n = kPacked ? args.n_begin / kPanelWidth * kPanelWidth : args.n_begin;
-    constexpr int64_t kColumns = kPanels * kPanelWidth;
-    for (; kPanels > 1 && rows.n_rows >= kPanelsRowsMin && n + kColumns <= args.n_end;
-         n += kColumns) {
-      QuantPanel panels[kPanels];
-      for (int p = 0; p < kPanels; ++p) panels[p] = panel_at<kPacked>(args, n + p * kPanelWidth);
-      add_panels<U>(args, panels, rows, scratches);
-      for (int p = 0; p < kPanels; ++p) store_panel(args, rows, p, first, n + p * kPanelWidth);
-    }
-    for (; n < args.n_end; n += kPanelWidth) {
-      const QuantPanel panel[] = {panel_at<kPacked>(args, n)};
-      add_panels<U>(args, panel, rows, scratch);
-      store_panel(args, rows, 0, first, n);
-    }
+    if (rows.n_rows >= kPanelsRowsMin) n = pass_panels<U, kPanels>(args, rows, first, n);
+    pass_panels<U, 1>(args, rows, first, n);
   }
 }
 

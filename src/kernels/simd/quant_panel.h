@@ -58,17 +58,18 @@ FATHOM_INLINE QuantPanel panel_at(const QuantRange& args, int64_t n) {
 constexpr int64_t kBlockRows = 96;  // all that a task may have
 constexpr int kSegments = 8;
 
-constexpr int kPanelsMost = 2;  // at once
-
-// Rows of x and their sums of some panels.
+// Rows of x.
 struct BlockOfRows {
   int64_t n_rows;
   const int8_t* x[kBlockRows];
   const float* scales[kBlockRows];
   const int32_t* sums[kBlockRows];
-  alignas(64) float state[kPanelsMost][kSegments][kBlockRows][kPanelWidth];
 };
-// The sums of one segment for P panels: of each, [rows][16].
+// The sums of one panel, by segment and row.
+struct PanelState {
+  alignas(64) float sums[kSegments][kBlockRows][kPanelWidth];
+};
+// Those of one segment for P panels: of each, [rows][16].
 template <int P>
 using PanelSums = float (*[P])[kPanelWidth];
 
