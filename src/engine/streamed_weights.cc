@@ -19,10 +19,15 @@ std::vector<const LinearWeight*> read_only(const std::vector<LinearWeight*>& mat
 constexpr int64_t kMarginBytes = int64_t{8} << 20;
 constexpr int64_t kMarginShare = 100;
 
+// What may differ from run to run: a thread that finds malloc's arena taken opens another of one or
+// two megabytes.
+constexpr int64_t kRunToRunBytes = int64_t{4} << 20;
+
 // The limit that leaves so many bytes beside its margin; rounded up to the tenths in which it is
-// shown, with a twentieth for what differs from run to run.
+// shown, with enough for what differs from run to run.
 int64_t least_limit(int64_t bytes) {
-  const int64_t least = (bytes + bytes / 20 + kMarginBytes) / (kMarginShare - 1) * kMarginShare;
+  const int64_t sure = bytes + std::max(bytes / 20, kRunToRunBytes);
+  const int64_t least = (sure + kMarginBytes) / (kMarginShare - 1) * kMarginShare;
   int64_t unit = 1;
   while (unit * 1000 <= least) unit *= 1000;
   return round_up(least, std::max<int64_t>(1, unit / 10));
