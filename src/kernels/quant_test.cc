@@ -1,7 +1,6 @@
 // Goal: integer weights mean what their formats say, and layers with them compute the formula.
 // Method: values of the packed formats from their description here, of the GGUF types from the gguf
 // package of Python (testdata/quant); products in double.
-#include "base/math.h"
 #include "kernels/quant.h"
 
 #include <gtest/gtest.h>
@@ -12,6 +11,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/math.h"
 #include "kernels/quant_args.h"
 #include "kernels/quant_testing.h"
 

@@ -7,8 +7,8 @@ namespace {
 
 constexpr int64_t kPanelRows = 96;  // full tiles of 3 and of 6
 constexpr int64_t kPanelColumns = 8;
-// Lanes of a chunk: 8 columns of 512 are 16 KB, half of the smallest first-level cache, which leaves
-// room for the rows of a tile. A line of cache apart, or columns would share its sets.
+// Lanes of a chunk: 8 columns of 512 are 16 KB, half of the smallest first-level cache, which
+// leaves room for the rows of a tile. A line of cache apart, or columns would share its sets.
 constexpr int64_t kPanelLanes = 512;
 constexpr int64_t kPanelStride = kPanelLanes + kLanes;
 template <class W>
