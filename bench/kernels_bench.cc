@@ -1,7 +1,7 @@
 // Linear layers beside the machine's limits, which are measured in the same run: decode (one row,
 // weights larger than any cache: share of read bandwidth) and prefill (many rows: share of peak).
 // Medians of repeated passes.
-//   kernels_bench [threads] [isa] [part of a case's name]
+//   kernels_bench [threads] [isa] [part of a case's name [number of rows]]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -148,9 +148,15 @@ int run(int argc, char** argv) {
               limits.fp32_gflop_s, limits.bf16_gflop_s, limits.int8_gop_s);
   Weights weights = make_weights(int64_t{768} << 20);
   const char* part = argc > 3 ? argv[3] : "";
+  const int64_t only = argc > 4 ? std::atoi(argv[4]) : 0;
   for (const Case& c : kCases) {
     if (std::strstr(c.name, part) == nullptr) continue;
     fill(weights, c.dtype);
+    if (only > 0) {
+      bench(compute, weights, c, only, 2048, 2048, meter);
+      bench(compute, weights, c, only, 2048, 7168, meter);
+      continue;
+    }
     for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 512})
       bench(compute, weights, c, m, 2048, 2048, meter);
     bench(compute, weights, c, 1, 4096, 7168, meter);

@@ -10,25 +10,56 @@
 namespace fathom::FATHOM_ISA_NAMESPACE {
 namespace {
 
+// The chunks of packed panels that are wanted next: fetched in shares, one before each step of
+// rows, since the first-level cache has fewer line buffers than a chunk has lines. Sixteen rows of
+// INT8 on a Zen 4: 68 % of the peak, and 45 % where each chunk is fetched at its own beginning.
+template <int P>
+struct ChunksAhead {
+  const char* next[P];
+  int64_t lines = 0;  // of 64 bytes, of each panel
+
+  __attribute__((always_inline)) void begin(int p, const QuantPanel& panel, int64_t index,
+                                            const QuantFormat& format) {
+    const int64_t bytes = format.block_bytes * (kQuantChunk / format.block);
+    next[p] = reinterpret_cast<const char*>(panel.first) + index * bytes;
+    lines = bytes / 64;
+  }
+  __attribute__((always_inline)) void fetch(int64_t row, int64_t n, int64_t n_rows) const {
+    const int64_t end = lines * (row + n) / n_rows;
+    for (int64_t line = lines * row / n_rows; line < end; ++line) {
+      for (int p = 0; p < P; ++p) prefetch(next[p] + 64 * line);
+    }
+  }
+};
+
 // Runs add_chunk over all rows, the largest steps first.
 template <int kGroup, bool kMinimum, int P, int R, int... kRest>
 FATHOM_INLINE void add_chunk_from(const QuantView (&views)[P], const BlockOfRows& rows, int64_t i,
                                   int64_t k0, int64_t n_groups, int32_t offset,
-                                  const PanelSums<P>& state) {
+                                  const PanelSums<P>& state, const ChunksAhead<P>& ahead) {
   for (; rows.n_rows - i >= R; i += R) {
     PanelSums<P> from;
     for (int p = 0; p < P; ++p) from[p] = state[p] + i;
+    ahead.fetch(i, R, rows.n_rows);
     add_chunk<R, kGroup, kMinimum>(views, rows, i, k0, n_groups, offset, from);
   }
-  if constexpr (sizeof...(kRest) > 0)
-    add_chunk_from<kGroup, kMinimum, P, kRest...>(views, rows, i, k0, n_groups, offset, state);
+  if constexpr (sizeof...(kRest) > 0) {
+    add_chunk_from<kGroup, kMinimum, P, kRest...>(views, rows, i, k0, n_groups, offset, state,
+                                                  ahead);
+  }
 }
 template <int kGroup, bool kMinimum, int P, int... kSteps>
 FATHOM_INLINE void add_chunk_to_all(RowSteps<kSteps...>, const QuantView (&views)[P],
                                     const BlockOfRows& rows, int64_t k0, int64_t n_groups,
-                                    int32_t offset, const PanelSums<P>& state) {
-  add_chunk_from<kGroup, kMinimum, P, kSteps...>(views, rows, 0, k0, n_groups, offset, state);
+                                    int32_t offset, const PanelSums<P>& state,
+                                    const ChunksAhead<P>& ahead) {
+  add_chunk_from<kGroup, kMinimum, P, kSteps...>(views, rows, 0, k0, n_groups, offset, state,
+                                                 ahead);
 }
+
+// Whether a pass over P panels fetches by shares: those that have rows enough.
+template <class U, int P>
+constexpr bool kSpreadFetch = quant_format(U::kType).packed&& P > 1;
 
 template <class U, int P>
 FATHOM_INLINE void add_panels(const QuantRange& args, const QuantPanel (&panels)[P],
@@ -50,10 +81,14 @@ FATHOM_INLINE void add_panels(const QuantRange& args, const QuantPanel (&panels)
       const int64_t left = (s + 1) * segment - k0;
       const int64_t columns = left < kQuantChunk ? left : kQuantChunk;
       QuantView views[P];
-      for (int p = 0; p < P; ++p)
+      ChunksAhead<P> ahead;
+      for (int p = 0; p < P; ++p) {
         views[p] = U::unpack(panels[p], k0 / kQuantChunk, columns, scratch[p]);
-      add_chunk_to_all<kGroup, kFormat.has_minimum, P>(
-          row_steps<P>(), views, rows, k0, (columns + kGroup - 1) / kGroup, kFormat.offset, state);
+        if constexpr (kSpreadFetch<U, P>) ahead.begin(p, panels[p], k0 / kQuantChunk + 1, kFormat);
+      }
+      add_chunk_to_all<kGroup, kFormat.has_minimum, P>(row_steps<P>(), views, rows, k0,
+                                                       (columns + kGroup - 1) / kGroup,
+                                                       kFormat.offset, state, ahead);
     }
   }
 }
@@ -95,8 +130,10 @@ int64_t pass_panels(const QuantRange& args, const BlockOfRows& rows, int64_t fir
   PanelState states[P];
   for (; n + (P - 1) * kPanelWidth < args.n_end; n += P * kPanelWidth) {
     QuantPanel panels[P];
-    for (int p = 0; p < P; ++p)
+    for (int p = 0; p < P; ++p) {
       panels[p] = panel_at<quant_format(U::kType).packed>(args, n + p * kPanelWidth);
+      if (kSpreadFetch<U, P>) panels[p].ahead = 0;
+    }
     add_panels<U>(args, panels, rows, scratch, states);
     for (int p = 0; p < P; ++p)
       store_panel(args, states[p], first, rows.n_rows, n + p * kPanelWidth);

@@ -25,7 +25,7 @@ struct QuantScratch {
 
 // Where 16 lanes are. Packed: `first` is the panel. GGUF: lane l starts at first + offsets[l];
 // lanes that are not there repeat the last. ahead: bytes from what is read to what to fetch with
-// it.
+// it; 0 where something else fetches.
 struct QuantPanel {
   const uint8_t* first;
   int64_t ahead;

@@ -14,7 +14,7 @@ struct UnpackInt8 {
   FATHOM_INLINE QuantView unpack(const QuantPanel& panel, int64_t index, int64_t, QuantScratch&) {
     constexpr int64_t kBytes = quant_format(kType).block_bytes;
     const uint8_t* block = panel.first + index * kBytes;
-    prefetch_packed(block + panel.ahead, kBytes);
+    if (panel.ahead > 0) prefetch_packed(block + panel.ahead, kBytes);
     return {block + 64, reinterpret_cast<const float*>(block), nullptr};
   }
 };
@@ -26,7 +26,7 @@ struct UnpackInt4 {
     constexpr int64_t kBytes = quant_format(kType).block_bytes;
     for (int64_t b = 0; b * 64 < columns; ++b) {
       const uint8_t* block = panel.first + (2 * index + b) * kBytes;
-      prefetch_packed(block + panel.ahead, kBytes);
+      if (panel.ahead > 0) prefetch_packed(block + panel.ahead, kBytes);
       const auto halves = [&](int64_t at) __attribute__((always_inline)) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + at)));
       };
