@@ -52,11 +52,10 @@ Result<TokenBatch> read_tokens(const std::string& path, int64_t vocab_size) {
 
 Status write_output(const GradientsOptions& options, TrainableModel& model, const LossSums& sums,
                     const LossWeights& weights) {
-  const double main = sums.main * weights.main_scale, mtp = sums.mtp * weights.mtp_scale;
   const std::pair<const char*, double> losses[] = {
-      {"loss", main + weights.mtp_lambda * mtp + sums.balance},
-      {"loss_main", main},
-      {"loss_mtp", mtp},
+      {"loss", sums.main + weights.mtp_lambda * sums.mtp + sums.balance},
+      {"loss_main", sums.main},
+      {"loss_mtp", sums.mtp},
       {"loss_balance", sums.balance}};
   std::vector<TensorSpec> specs;
   for (const auto& [name, value] : losses) specs.push_back({name, Dtype::kF32, {}});
@@ -72,6 +71,7 @@ Status write_output(const GradientsOptions& options, TrainableModel& model, cons
   for (const TrainedTensor& tensor : model.tensors()) {
     const auto gradient = model.gradients().subspan(static_cast<size_t>(tensor.offset),
                                                     static_cast<size_t>(tensor.size));
+    for (float& v : gradient) v /= static_cast<float>(weights.gradient_scale);
     FATHOM_RETURN_IF_ERROR(writer.write(index++, std::as_bytes(gradient)));
   }
   return writer.finish();
@@ -90,11 +90,14 @@ Status run_gradients(const GradientsOptions& options) {
   FATHOM_TRY(const std::unique_ptr<TrainableModel> model,
              TrainableModel::create(opened.config, trainable, {isa, &pool}));
   const auto n = static_cast<double>(batch.n_sequences), t = static_cast<double>(batch.t);
-  const LossWeights weights = {.main_scale = 1 / (n * t),
-                               .mtp_scale = batch.t > 1 ? 1 / (n * (t - 1)) : 0,
-                               .mtp_lambda = options.mtp_lambda,
-                               .balance_alpha = options.balance_alpha,
-                               .balance_scale = 1 / n};
+  LossWeights weights = {.main_scale = 1 / (n * t),
+                         .mtp_scales = {},
+                         .mtp_lambda = options.mtp_lambda,
+                         .balance_alpha = options.balance_alpha,
+                         .balance_scale = 1 / n,
+                         .gradient_scale = gradient_scale_of(batch.n_sequences * batch.t)};
+  for (int64_t k = 1; k <= opened.config.num_nextn_predict_layers; ++k)
+    weights.mtp_scales.push_back(batch.t > k ? 1 / (n * (t - static_cast<double>(k))) : 0);
   const std::vector<uint8_t> mask(static_cast<size_t>(batch.n_sequences * batch.t), 1);
   const LossSums sums = model->forward_backward(batch.tokens, mask, batch.n_sequences, weights);
   return write_output(options, *model, sums, weights);

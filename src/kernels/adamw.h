@@ -15,7 +15,7 @@ struct AdamWOptions {
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0;    // 0 for tensors that do not decay
-  double gradient_scale = 1;  // of clipping: min(1, clip / norm)
+  double gradient_scale = 1;  // of clipping: min(1, clip / norm), and of the loss
   int64_t step = 1;           // this one's number, from 1: for the bias correction
 };
 

@@ -143,7 +143,8 @@ void balance_backward(BackwardStep& step, const RouterConfig& router, const Rout
     step.sums.balance += alpha * term.value;
     step.compute.pool->parallel_for(length, [&](int64_t i, int) {
       const int64_t at = (first + i) * n;
-      add_balance_gradient(router, term, &routing.affinities[at], alpha, &ws.d_logits[at]);
+      add_balance_gradient(router, term, &routing.affinities[at], alpha * step.loss.gradient_scale,
+                           &ws.d_logits[at]);
     });
   }
 }

@@ -178,13 +178,15 @@ void TrainableModel::Parts::forward() {
   }
 }
 
-// The sum of the cross-entropies of the stack's rows, in nats; d_hidden and the head's gradient.
+// The sum of the cross-entropies of the stack's rows, in nats; d_hidden and the head's gradient, of
+// `scale` times that sum.
 double TrainableModel::Parts::head(Stack& stack, double scale, const LossWeights& loss,
                                    LossSums& sums) {
   const int64_t n = config.hidden_size, vocab = config.vocab_size;
   const LinearGradient& g = weights->model_gradients().lm_head;
   const Batch batch{stack.sequences};
   BackwardStep back = step(stack, batch, loss, sums);
+  const auto gradient = static_cast<float>(scale * loss.gradient_scale);
   std::vector<int32_t> rows;
   double sum = 0;
   for (int64_t first = 0; first < stack.n_rows(); first += kHeadRows) {
@@ -195,9 +197,8 @@ double TrainableModel::Parts::head(Stack& stack, double scale, const LossWeights
     compute.pool->parallel_for(n_rows, [&](int64_t i, int) {
       const auto at = static_cast<size_t>(first + i);
       const bool counts = stack.mask[at] != 0;
-      const double entropy =
-          cross_entropy_row(compute.isa, &logits[i * vocab], vocab, stack.targets[at],
-                            counts ? static_cast<float>(scale) : 0.0f);
+      const double entropy = cross_entropy_row(compute.isa, &logits[i * vocab], vocab,
+                                               stack.targets[at], counts ? gradient : 0.0f);
       row_loss[static_cast<size_t>(i)] = counts ? entropy : 0;
     });
     for (int64_t i = 0; i < n_rows; ++i) sum += row_loss[static_cast<size_t>(i)];
@@ -356,10 +357,14 @@ LossSums TrainableModel::forward_backward(std::span<const int32_t> tokens,
         std::vector<int64_t>(static_cast<size_t>(p.config.n_routed_experts)));
   p.cut(tokens, mask, n_sequences, loss.mtp_lambda > 0);
   p.forward();
-  sums.main = p.head(p.stacks[0], loss.main_scale, loss, sums);
+  FATHOM_CHECK(loss.mtp_scales.size() + 1 >= p.n_stacks, loss.mtp_scales.size(),
+               " scales of MTP modules");
+  sums.main = loss.main_scale * p.head(p.stacks[0], loss.main_scale, loss, sums);
   const double depth = static_cast<double>(p.config.num_nextn_predict_layers);
-  for (size_t k = 1; k < p.n_stacks; ++k)
-    sums.mtp += p.head(p.stacks[k], loss.mtp_scale * loss.mtp_lambda / depth, loss, sums) / depth;
+  for (size_t k = 1; k < p.n_stacks; ++k) {
+    const double scale = loss.mtp_scales[k - 1] / depth;
+    sums.mtp += scale * p.head(p.stacks[k], scale * loss.mtp_lambda, loss, sums);
+  }
   for (size_t k = p.n_stacks - 1; k > 0; --k)
     p.mtp_backward(static_cast<int64_t>(k) - 1, loss, sums);
   p.main_backward(loss, sums);

@@ -1,5 +1,7 @@
 #include "model/training.h"
 
+#include <bit>
+
 #include "base/check.h"
 
 namespace fathom {
@@ -9,6 +11,11 @@ TrainingPrecision training_precision(std::string_view name) {
   if (name == "bf16") return TrainingPrecision::kBf16;
   FATHOM_CHECK(name == "fp8", "precision ", name);
   return TrainingPrecision::kFp8;
+}
+
+double gradient_scale_of(int64_t n_targets) {
+  const auto n = static_cast<uint64_t>(n_targets < 1 ? 1 : n_targets);
+  return static_cast<double>(std::bit_ceil(n)) * 1024;
 }
 
 void LossSums::add(const LossSums& other) {

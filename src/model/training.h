@@ -38,18 +38,25 @@ struct TrainedTensor {
 
 // How the losses of one micro-batch count in the gradient of the whole batch.
 struct LossWeights {
-  double main_scale = 0;  // 1 / targets of the batch
-  double mtp_scale = 0;   // 1 / MTP targets of the batch
-  double mtp_lambda = 0;  // 0: the MTP modules are not run
+  double main_scale = 0;           // 1 / targets of the batch
+  std::vector<double> mtp_scales;  // of each module: 1 / its targets of the batch
+  double mtp_lambda = 0;           // 0: the MTP modules are not run
   double balance_alpha = 0;
   double balance_scale = 0;  // 1 / sequences of the batch; batch_wise: 1 / micro-batches
   bool batch_wise = false;   // the balance term over the whole micro-batch, not each sequence
+  // gradients() take the losses' gradients times this, a power of two: no other bit of them changes
+  // until FP8 rounds a tile whose largest value is below the 1e-4 at which scales end (spec §3.3).
+  double gradient_scale = 1;
 };
+
+// A gradient_scale for a mean over so many targets: a target's gradient, which is below 1, counts
+// some thousand, far above that end in any layer, and its square far below what F32 holds.
+double gradient_scale_of(int64_t n_targets);
 
 // Of one micro-batch or summed over several.
 struct LossSums {
-  double main = 0;     // sum of cross-entropies in nats
-  double mtp = 0;      // of the MTP modules
+  double main = 0;  // main_scale times the cross-entropies in nats
+  double mtp = 0;   // the mean over modules of the same with their scales; times lambda in the loss
   double balance = 0;  // the balance term as it enters the loss, alpha and scale included
   std::vector<std::vector<int64_t>> loads;  // [layer][expert]: tokens sent to it; MTP's last
 

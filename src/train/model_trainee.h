@@ -18,6 +18,7 @@ class ModelTrainee final : public Trainee {
   std::span<float> gradients() override { return model_.gradients(); }
   std::vector<std::span<float>> router_biases() override { return model_.router_biases(); }
   void weights_changed() override { model_.weights_changed(); }
+  int64_t n_mtp_modules() const override { return model_.config().num_nextn_predict_layers; }
   Result<LossSums> forward_backward(std::span<const int32_t> tokens, std::span<const uint8_t> mask,
                                     int64_t n_sequences, const LossWeights& weights) override {
     return model_.forward_backward(tokens, mask, n_sequences, weights);

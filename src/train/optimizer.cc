@@ -27,16 +27,16 @@ double Optimizer::gradient_norm(const Compute& compute, Trainee& model) {
   return std::sqrt(sum);
 }
 
-void Optimizer::step(const Compute& compute, Trainee& model, double learning_rate, double norm,
-                     int64_t step) {
-  AdamWOptions options = {.learning_rate = learning_rate,
+void Optimizer::step(const Compute& compute, Trainee& model, const Step& step) {
+  AdamWOptions options = {.learning_rate = step.learning_rate,
                           .beta1 = config_.beta1,
                           .beta2 = config_.beta2,
                           .eps = config_.eps,
                           .weight_decay = 0,
-                          .gradient_scale = 1,
-                          .step = step};
-  if (config_.clip > 0 && norm > config_.clip) options.gradient_scale = config_.clip / norm;
+                          .gradient_scale = 1 / step.gradient_scale,
+                          .step = step.step};
+  if (config_.clip > 0 && step.norm > config_.clip)
+    options.gradient_scale *= config_.clip / step.norm;
   for (const TrainedTensor& tensor : model.tensors()) {
     options.weight_decay = tensor.decay ? config_.weight_decay : 0;
     const float* gradient = model.gradients().data() + tensor.offset;

@@ -18,11 +18,17 @@ class Optimizer {
   // n_values: of the flat buffers.
   Optimizer(const OptimizerConfig& config, int64_t n_values);
 
-  // sqrt of the sum of squares over all gradients: tensor by tensor in the order of their names.
+  struct Step {
+    double learning_rate = 0;
+    double gradient_scale = 1;  // the model's gradients() are this times the loss's
+    double norm = 0;            // of the loss's gradients
+    int64_t step = 0;           // from 1
+  };
+
+  // sqrt of the sum of squares over gradients(): tensor by tensor in the order of their names.
   static double gradient_norm(const Compute& compute, Trainee& model);
-  // Clips by norm and steps every tensor; step counts from 1.
-  void step(const Compute& compute, Trainee& model, double learning_rate, double norm,
-            int64_t step);
+  // Clips by norm and steps every tensor.
+  void step(const Compute& compute, Trainee& model, const Step& step);
 
   bool bf16_moments() const { return config_.bf16_moments; }
   // The moments' bytes of values [offset, offset + size), for checkpoints; which is 0 (first) or 1.

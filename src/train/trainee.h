@@ -22,6 +22,7 @@ class Trainee {
   virtual std::vector<std::span<float>> router_biases() = 0;
   // Makes what forward and backward read from masters and biases.
   virtual void weights_changed() = 0;
+  virtual int64_t n_mtp_modules() const = 0;
   // tokens [n_sequences, t + 1], mask [n_sequences, t] (1: the target counts). Adds to gradients().
   virtual Result<LossSums> forward_backward(std::span<const int32_t> tokens,
                                             std::span<const uint8_t> mask, int64_t n_sequences,

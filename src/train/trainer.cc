@@ -100,15 +100,15 @@ Status Trainer::load_batch(int64_t n_sequences) {
   }
   tokens_.resize(static_cast<size_t>(n_sequences * (t + 1)));
   mask_.resize(static_cast<size_t>(n_sequences * t));
-  n_targets_ = n_mtp_targets_ = 0;
+  n_targets_.assign(static_cast<size_t>(model_.n_mtp_modules()) + 1, 0);
   for (int64_t i = 0; i < n_sequences; ++i) {
     const auto tokens =
         std::span(tokens_).subspan(static_cast<size_t>(i * (t + 1)), static_cast<size_t>(t + 1));
     const auto mask = std::span(mask_).subspan(static_cast<size_t>(i * t), static_cast<size_t>(t));
     FATHOM_RETURN_IF_ERROR(hooks_.sequence(state_.stage, state_.stage_sequences + i, tokens, mask));
-    const int64_t n = std::count(mask.begin(), mask.end(), uint8_t{1});
-    n_targets_ += n;
-    n_mtp_targets_ += n - (mask.front() == 1 ? 1 : 0);  // position i predicts target i + 1
+    for (size_t k = 0; k < n_targets_.size() && k < mask.size(); ++k)
+      n_targets_[k] +=
+          std::ranges::count(mask.subspan(k), uint8_t{1});  // module k: from target k on
   }
   return {};
 }
@@ -118,13 +118,16 @@ Result<LossSums> Trainer::accumulate(int64_t n_sequences, const RunPosition& pos
   const int64_t n_micro = n_sequences / config_.micro_batch;
   const double per_balance =
       static_cast<double>(config_.balance.batch_wise ? n_micro : n_sequences);
-  const LossWeights weights = {
-      .main_scale = 1.0 / static_cast<double>(std::max<int64_t>(1, n_targets_)),
-      .mtp_scale = 1.0 / static_cast<double>(std::max<int64_t>(1, n_mtp_targets_)),
-      .mtp_lambda = curve_value(config_.mtp_lambda, position),
-      .balance_alpha = config_.balance.sequence_alpha,
-      .balance_scale = 1.0 / per_balance,
-      .batch_wise = config_.balance.batch_wise};
+  std::vector<double> scales;
+  for (const int64_t n : n_targets_)
+    scales.push_back(1.0 / static_cast<double>(std::max<int64_t>(1, n)));
+  const LossWeights weights = {.main_scale = scales[0],
+                               .mtp_scales = {scales.begin() + 1, scales.end()},
+                               .mtp_lambda = curve_value(config_.mtp_lambda, position),
+                               .balance_alpha = config_.balance.sequence_alpha,
+                               .balance_scale = 1.0 / per_balance,
+                               .batch_wise = config_.balance.batch_wise,
+                               .gradient_scale = gradient_scale_of(n_targets_[0])};
   LossSums sums;
   for (int64_t micro = 0; micro < n_micro; ++micro) {
     GradientTree::clear(compute_, model_.gradients());
@@ -139,8 +142,6 @@ Result<LossSums> Trainer::accumulate(int64_t n_sequences, const RunPosition& pos
     if (micro + 1 < n_micro) tree_.push(compute_, model_.gradients());
   }
   tree_.finish(compute_, model_.gradients());
-  sums.main *= weights.main_scale;
-  sums.mtp *= weights.mtp_scale;
   return sums;
 }
 
@@ -156,11 +157,16 @@ Result<StepReport> Trainer::take_step() {
   report.loss_mtp = sums.mtp;
   report.loss_balance = sums.balance;
   report.loss = sums.main + curve_value(config_.mtp_lambda, position) * sums.mtp + sums.balance;
-  report.gradient_norm = Optimizer::gradient_norm(compute_, model_);
+  const double scale = gradient_scale_of(n_targets_[0]);
+  report.gradient_norm = Optimizer::gradient_norm(compute_, model_) / scale;
   report.learning_rate = curve_value(config_.learning_rate, position);
   report.skipped = !std::isfinite(report.gradient_norm) || !std::isfinite(report.loss);
   if (!report.skipped) {
-    optimizer_.step(compute_, model_, report.learning_rate, report.gradient_norm, position.step);
+    optimizer_.step(compute_, model_,
+                    {.learning_rate = report.learning_rate,
+                     .gradient_scale = scale,
+                     .norm = report.gradient_norm,
+                     .step = position.step});
     const double speed = curve_value(config_.balance.bias_speed, position);
     const auto biases = model_.router_biases();
     FATHOM_CHECK(biases.empty() || biases.size() == sums.loads.size(), "layers of biases");

@@ -95,9 +95,9 @@ class Trainer {
   std::optional<RunLog> log_;
   std::optional<EventFile> events_;
   // Of the step at hand.
-  std::vector<int32_t> tokens_;  // [n_sequences, sequence_length + 1]
-  std::vector<uint8_t> mask_;    // [n_sequences, sequence_length]
-  int64_t n_targets_ = 0, n_mtp_targets_ = 0;
+  std::vector<int32_t> tokens_;     // [n_sequences, sequence_length + 1]
+  std::vector<uint8_t> mask_;       // [n_sequences, sequence_length]
+  std::vector<int64_t> n_targets_;  // of the next token, then of each MTP module
 };
 
 }  // namespace fathom

@@ -39,6 +39,7 @@ class SmallModel : public Trainee {
   std::span<float> gradients() override { return gradients_; }
   std::vector<std::span<float>> router_biases() override { return {std::span(bias_)}; }
   void weights_changed() override { ++n_changes; }
+  int64_t n_mtp_modules() const override { return 0; }
 
   Result<LossSums> forward_backward(std::span<const int32_t> tokens, std::span<const uint8_t> mask,
                                     int64_t n_sequences, const LossWeights& weights) override {
@@ -85,9 +86,10 @@ class SmallModel : public Trainee {
     double p[kVocab], total = 0;
     for (size_t v = 0; v < kVocab; ++v)
       total += p[v] = std::exp(values_[row + v] + values_[expert + v]);
-    sums.main -= std::log(p[y] / total);
+    sums.main -= std::log(p[y] / total) * weights.main_scale;
     for (size_t v = 0; v < kVocab; ++v) {
-      const double g = (p[v] / total - (static_cast<int32_t>(v) == y ? 1 : 0)) * weights.main_scale;
+      const double g = (p[v] / total - (static_cast<int32_t>(v) == y ? 1 : 0)) *
+                       weights.main_scale * weights.gradient_scale;
       gradients_[row + v] += static_cast<float>(g);
       gradients_[expert + v] += static_cast<float>(g);
     }

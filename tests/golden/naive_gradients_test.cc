@@ -46,14 +46,13 @@ TEST(NaiveGradients, AreDerivativesAlongEveryTensor) {
   const std::vector<uint8_t> mask(kSequences * kLength, 1);
   LossWeights weights;
   weights.main_scale = 1.0 / (kSequences * kLength);
-  weights.mtp_scale = 1.0 / (kSequences * (kLength - 1));
+  weights.mtp_scales = {1.0 / (kSequences * (kLength - 1))};
   weights.mtp_lambda = 0.3;
   weights.balance_alpha = 0.1;
   weights.balance_scale = 1.0 / kSequences;
   const auto loss = [&] {
     const LossSums sums = model.forward_backward(tokens, mask, kSequences, weights).value();
-    return sums.main * weights.main_scale + weights.mtp_lambda * sums.mtp * weights.mtp_scale +
-           sums.balance;
+    return sums.main + weights.mtp_lambda * sums.mtp + sums.balance;
   };
   loss();
   const std::vector<float> gradients(model.gradients().begin(), model.gradients().end());

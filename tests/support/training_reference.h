@@ -48,7 +48,7 @@ struct TrainingReference {
       return json != nullptr && json->is_number() ? json->as_double() : 0.0;
     };
     weights.main_scale = 1.0 / static_cast<double>(n_sequences * t);
-    weights.mtp_scale = 1.0 / static_cast<double>(n_sequences * (t - 1));
+    weights.mtp_scales = {1.0 / static_cast<double>(n_sequences * (t - 1))};
     weights.mtp_lambda = factor("mtp_lambda");
     weights.balance_alpha = factor("balance_alpha");
     weights.balance_scale = 1.0 / static_cast<double>(n_sequences);
@@ -59,15 +59,13 @@ struct TrainingReference {
 
   void expect_losses(const LossSums& sums, double relative) const {
     const double main = element(*find("loss_main"), 0);
-    EXPECT_NEAR(sums.main * weights.main_scale, main, relative * main);
+    EXPECT_NEAR(sums.main, main, relative * main);
     if (weights.mtp_lambda > 0) {
       const double mtp = element(*find("loss_mtp"), 0);
-      EXPECT_NEAR(sums.mtp * weights.mtp_scale, mtp, relative * mtp);
+      EXPECT_NEAR(sums.mtp, mtp, relative * mtp);
     }
     const double loss = element(*find("loss"), 0);
-    EXPECT_NEAR(sums.main * weights.main_scale + weights.mtp_lambda * sums.mtp * weights.mtp_scale +
-                    sums.balance,
-                loss, relative * loss);
+    EXPECT_NEAR(sums.main + weights.mtp_lambda * sums.mtp + sums.balance, loss, relative * loss);
   }
 
   // The error's norm against the gradient's own, tensor by tensor.

@@ -98,7 +98,9 @@ struct Model::Pass {
       for (const int64_t e : largest(plain, k))
         f[e] += static_cast<double>(c.n_routed_experts) / static_cast<double>(k * x->m);
     }
-    sums.balance += graph.balance(scores, f, weights.balance_alpha * weights.balance_scale);
+    const double alpha = weights.balance_alpha * weights.balance_scale;
+    sums.balance +=
+        graph.balance(scores, f, alpha * weights.gradient_scale) / weights.gradient_scale;
     const Node gates =
         graph.normalised_choice(scores, chosen, k, c.routed_scaling_factor, c.norm_topk_prob);
     Node out = c.n_shared_experts > 0 ? mlp(x, prefix + "shared_experts.") : nullptr;
@@ -196,8 +198,9 @@ void Model::add_sequence(std::span<const int32_t> tokens, std::span<const uint8_
   Node x = pass.graph.rows(table, {tokens.begin(), tokens.begin() + static_cast<int64_t>(t)});
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = pass.layer(x, i);
   const Node hidden = pass.norm(x, "model.norm");
-  sums.main += pass.graph.cross_entropy(pass.graph.linear(hidden, head), tokens.subspan(1), mask,
-                                        weights.main_scale);
+  sums.main += weights.main_scale *
+               pass.graph.cross_entropy(pass.graph.linear(hidden, head), tokens.subspan(1), mask,
+                                        weights.main_scale * weights.gradient_scale);
   if (config_.num_nextn_predict_layers > 0 && weights.mtp_lambda > 0) {
     // Position i, with the embedding of token i + 1, predicts token i + 2.
     const std::string prefix = layer_prefix(config_.num_hidden_layers);
@@ -211,8 +214,10 @@ void Model::add_sequence(std::span<const int32_t> tokens, std::span<const uint8_
     const Node h =
         pass.layer(pass.graph.linear(both, pass.w(prefix + "eh_proj")), config_.num_hidden_layers);
     const Node logits = pass.graph.linear(pass.norm(h, prefix + "shared_head.norm"), head);
-    sums.mtp += pass.graph.cross_entropy(logits, tokens.subspan(2), mask.subspan(1),
-                                         weights.mtp_scale * weights.mtp_lambda);
+    sums.mtp += weights.mtp_scales[0] *
+                pass.graph.cross_entropy(
+                    logits, tokens.subspan(2), mask.subspan(1),
+                    weights.mtp_scales[0] * weights.mtp_lambda * weights.gradient_scale);
   }
   pass.graph.backward();
 }

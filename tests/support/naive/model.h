@@ -26,6 +26,7 @@ class Model final : public Trainee {
   std::span<float> gradients() override { return gradients_; }
   std::vector<std::span<float>> router_biases() override;
   void weights_changed() override {}
+  int64_t n_mtp_modules() const override { return config_.num_nextn_predict_layers; }
   Result<LossSums> forward_backward(std::span<const int32_t> tokens, std::span<const uint8_t> mask,
                                     int64_t n_sequences, const LossWeights& weights) override;
 
