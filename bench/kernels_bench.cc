@@ -34,6 +34,9 @@ const Case kCases[] = {
     {"INT8 x INT4", Dtype::kInt4, InputFormat::kInt8Tiles64},
     {"INT8 x Q8_0", Dtype::kQ8_0, InputFormat::kInt8Tiles32},
     {"INT8 x Q4_0", Dtype::kQ4_0, InputFormat::kInt8Tiles32},
+    {"INT8 x Q4_1", Dtype::kQ4_1, InputFormat::kInt8Tiles32},
+    {"INT8 x Q5_0", Dtype::kQ5_0, InputFormat::kInt8Tiles32},
+    {"INT8 x Q5_1", Dtype::kQ5_1, InputFormat::kInt8Tiles32},
     {"INT8 x Q4_K", Dtype::kQ4_K, InputFormat::kInt8Tiles32},
     {"INT8 x Q5_K", Dtype::kQ5_K, InputFormat::kInt8Tiles32},
     {"INT8 x Q6_K", Dtype::kQ6_K, InputFormat::kInt8Tiles16},
@@ -52,6 +55,8 @@ Weights make_weights(int64_t size) { return {Buffer<uint8_t>(size), Buffer<float
 // slow.
 void fill_blocks(Weights& weights, Dtype dtype) {
   const DtypeBlock block = dtype_block(dtype);
+  const bool has_minimum = dtype == Dtype::kQ4_1 || dtype == Dtype::kQ5_1 ||
+                           dtype == Dtype::kQ4_K || dtype == Dtype::kQ5_K;
   const float f32_scale = 0.01f;
   const uint16_t f16_scale = f32_to_f16(0.01f);
   uint32_t state = 1;
@@ -65,7 +70,7 @@ void fill_blocks(Weights& weights, Dtype dtype) {
     for (int i = 0; i < 32 && dtype == Dtype::kInt4; ++i) std::memcpy(p + 2 * i, &f16_scale, 2);
     if (block.rows > 1) continue;
     std::memcpy(dtype == Dtype::kQ6_K ? p + 208 : p, &f16_scale, 2);
-    if (dtype == Dtype::kQ4_K || dtype == Dtype::kQ5_K) std::memcpy(p + 2, &f16_scale, 2);
+    if (has_minimum) std::memcpy(p + 2, &f16_scale, 2);
   }
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 constexpr GgufTensorType kTypes[] = {
     {0, "F32", Dtype::kF32},      {1, "F16", Dtype::kF16},       {2, "Q4_0", Dtype::kQ4_0},
-    {3, "Q4_1", std::nullopt},    {6, "Q5_0", std::nullopt},     {7, "Q5_1", std::nullopt},
+    {3, "Q4_1", Dtype::kQ4_1},    {6, "Q5_0", Dtype::kQ5_0},     {7, "Q5_1", Dtype::kQ5_1},
     {8, "Q8_0", Dtype::kQ8_0},    {9, "Q8_1", std::nullopt},     {10, "Q2_K", std::nullopt},
     {11, "Q3_K", std::nullopt},   {12, "Q4_K", Dtype::kQ4_K},    {13, "Q5_K", Dtype::kQ5_K},
     {14, "Q6_K", Dtype::kQ6_K},   {15, "Q8_K", std::nullopt},    {16, "IQ2_XXS", std::nullopt},

@@ -21,6 +21,12 @@ QuantType quant_type(Dtype dtype) {
       return QuantType::kQ8_0;
     case Dtype::kQ4_0:
       return QuantType::kQ4_0;
+    case Dtype::kQ4_1:
+      return QuantType::kQ4_1;
+    case Dtype::kQ5_0:
+      return QuantType::kQ5_0;
+    case Dtype::kQ5_1:
+      return QuantType::kQ5_1;
     case Dtype::kQ4_K:
       return QuantType::kQ4_K;
     case Dtype::kQ5_K:

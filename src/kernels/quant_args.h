@@ -15,7 +15,18 @@
 
 namespace fathom {
 
-enum class QuantType : uint8_t { kInt8, kInt4, kQ8_0, kQ4_0, kQ4_K, kQ5_K, kQ6_K };
+enum class QuantType : uint8_t {
+  kInt8,
+  kInt4,
+  kQ8_0,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K
+};
 
 // Rows of a packed panel, and output columns of one step of the kernels.
 inline constexpr int64_t kPanelWidth = 16;
@@ -42,6 +53,12 @@ constexpr QuantFormat quant_format(QuantType type) {
       return {false, 32, 34, 32, 128, false};
     case QuantType::kQ4_0:
       return {false, 32, 18, 32, 8, false};
+    case QuantType::kQ4_1:
+      return {false, 32, 20, 32, 0, true};
+    case QuantType::kQ5_0:
+      return {false, 32, 22, 32, 16, false};
+    case QuantType::kQ5_1:
+      return {false, 32, 24, 32, 0, true};
     case QuantType::kQ4_K:
       return {false, 256, 144, 32, 0, true};
     case QuantType::kQ5_K:
@@ -50,6 +67,19 @@ constexpr QuantFormat quant_format(QuantType type) {
       return {false, 256, 210, 16, 32, false};
   }
   return {};
+}
+
+// Where a block of Q4_0 and its kin has what follows its scale, and the minimum behind that:
+// 4 bytes with the fifth bit of code k in bit k, if any, and 16 bytes with codes k and 16 + k.
+struct SmallBlock {
+  int64_t fifth;  // 0: none
+  int64_t codes;
+};
+constexpr SmallBlock small_block(QuantType type) {
+  const QuantFormat format = quant_format(type);
+  const int64_t behind_scales = format.has_minimum ? 4 : 2;
+  const bool fifth = format.block_bytes == behind_scales + 4 + 16;
+  return {fifth ? behind_scales : 0, behind_scales + (fifth ? 4 : 0)};
 }
 
 // y[i, n - n_begin] for i in [0, n_rows), n in [n_begin, n_end).

@@ -23,7 +23,8 @@ using namespace quant_testing;
 
 TEST(Quant, FormatsAgreeWithTheirDtypes) {
   const QuantType types[] = {QuantType::kInt8, QuantType::kInt4, QuantType::kQ8_0, QuantType::kQ4_0,
-                             QuantType::kQ4_K, QuantType::kQ5_K, QuantType::kQ6_K};
+                             QuantType::kQ4_1, QuantType::kQ5_0, QuantType::kQ5_1, QuantType::kQ4_K,
+                             QuantType::kQ5_K, QuantType::kQ6_K};
   for (size_t i = 0; i < std::size(types); ++i) {
     const DtypeBlock block = dtype_block(kBlockTypes[i]);
     const QuantFormat format = quant_format(types[i]);
@@ -69,7 +70,8 @@ TEST(Quant, PackedElementsAreWhereTheFormatSays) {
 TEST(Quant, GgufBlocksHaveTheValuesOfItsOwnPackage) {
   std::ifstream file(FATHOM_TESTDATA "/quant/gguf_blocks.bin", std::ios::binary);
   ASSERT_TRUE(file) << "testdata/quant/gguf_blocks.bin";
-  for (Dtype dtype : {Dtype::kQ8_0, Dtype::kQ4_0, Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K}) {
+  for (Dtype dtype : {Dtype::kQ8_0, Dtype::kQ4_0, Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K,
+                      Dtype::kQ4_1, Dtype::kQ5_0, Dtype::kQ5_1}) {
     constexpr int64_t kN = 2, kK = 256;
     std::vector<char> blocks(static_cast<size_t>(matrix_bytes(dtype, kN, kK)));
     std::vector<float> values(kN * kK), row(kK);

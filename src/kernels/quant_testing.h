@@ -16,7 +16,8 @@
 namespace fathom::quant_testing {
 
 inline constexpr Dtype kBlockTypes[] = {Dtype::kInt8, Dtype::kInt4, Dtype::kQ8_0, Dtype::kQ4_0,
-                                        Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K};
+                                        Dtype::kQ4_1, Dtype::kQ5_0, Dtype::kQ5_1, Dtype::kQ4_K,
+                                        Dtype::kQ5_K, Dtype::kQ6_K};
 
 struct QuantWeight {
   std::vector<unsigned char> memory;
@@ -41,6 +42,8 @@ inline void put_scales(std::mt19937& rng, Dtype dtype, unsigned char* block) {
     case Dtype::kInt4:
       for (int i = 0; i < 32; ++i) put_f16(rng, block + 2 * i);
       return;
+    case Dtype::kQ4_1:
+    case Dtype::kQ5_1:
     case Dtype::kQ4_K:
     case Dtype::kQ5_K:
       put_f16(rng, block);

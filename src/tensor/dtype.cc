@@ -13,7 +13,7 @@ struct DtypeInfo {
   std::string_view name;
   DtypeBlock block;
 };
-constexpr std::array<DtypeInfo, 19> kDtypes = {{
+constexpr std::array<DtypeInfo, 22> kDtypes = {{
     {Dtype::kF32, "F32", {1, 1, 4}},
     {Dtype::kF16, "F16", {1, 1, 2}},
     {Dtype::kBF16, "BF16", {1, 1, 2}},
@@ -28,6 +28,9 @@ constexpr std::array<DtypeInfo, 19> kDtypes = {{
     {Dtype::kBool, "BOOL", {1, 1, 1}},
     {Dtype::kQ8_0, "Q8_0", {1, 32, 34}},
     {Dtype::kQ4_0, "Q4_0", {1, 32, 18}},
+    {Dtype::kQ4_1, "Q4_1", {1, 32, 20}},
+    {Dtype::kQ5_0, "Q5_0", {1, 32, 22}},
+    {Dtype::kQ5_1, "Q5_1", {1, 32, 24}},
     {Dtype::kQ4_K, "Q4_K", {1, 256, 144}},
     {Dtype::kQ5_K, "Q5_K", {1, 256, 176}},
     {Dtype::kQ6_K, "Q6_K", {1, 256, 210}},

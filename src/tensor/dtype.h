@@ -25,6 +25,9 @@ enum class Dtype : uint8_t {
   kBool,
   kQ8_0,  // 32 elements: F16 scale, 32 int8
   kQ4_0,  // 32 elements: F16 scale, 32 codes of 4 bits, minus 8
+  kQ4_1,  // 32 elements: F16 scale and minimum, 32 codes of 4 bits
+  kQ5_0,  // 32 elements: F16 scale, fifth bits, 32 codes of 4 bits, minus 16
+  kQ5_1,  // 32 elements: F16 scale and minimum, fifth bits, 32 codes of 4 bits
   kQ4_K,  // 256 elements: F16 scale and minimum, 8 groups of 32 with 6-bit scale and minimum
   kQ5_K,  // as Q4_K with codes of 5 bits
   kQ6_K,  // 256 elements: codes of 6 bits minus 32, 16 groups of 16 with int8 scales, F16 scale

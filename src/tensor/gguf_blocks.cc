@@ -296,6 +296,8 @@ void write_blocks(Dtype dtype, const float* row, int64_t k, std::byte* out) {
 
 bool is_finite_gguf_block(Dtype dtype, const std::byte* block) {
   switch (dtype) {
+    case Dtype::kQ4_1:
+    case Dtype::kQ5_1:
     case Dtype::kQ4_K:
     case Dtype::kQ5_K:
       return is_finite_f16(block) && is_finite_f16(block + 2);

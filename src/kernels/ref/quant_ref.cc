@@ -48,11 +48,18 @@ void read_q8_0(const uint8_t* block, Group& group) {
   for (int64_t k = 0; k < 32; ++k) group.codes[k] = static_cast<int8_t>(block[2 + k]);
 }
 
-void read_q4_0(const uint8_t* block, Group& group) {
+// Q4_0 and its kin: a scale, for some a minimum that is added, for some a fifth bit of every code.
+template <QuantType kType>
+void read_small(const uint8_t* block, Group& group) {
+  constexpr SmallBlock kPlaces = small_block(kType);
+  constexpr int32_t kOffset = quant_format(kType).offset;
   group.scale = read_f16(block);
-  for (int64_t k = 0; k < 16; ++k) {
-    group.codes[k] = (block[2 + k] & 15) - 8;
-    group.codes[16 + k] = (block[2 + k] >> 4) - 8;
+  if constexpr (quant_format(kType).has_minimum) group.minimum = -read_f16(block + 2);
+  const uint8_t* codes = block + kPlaces.codes;
+  for (int64_t k = 0; k < 32; ++k) {
+    int32_t code = k < 16 ? codes[k] & 15 : codes[k - 16] >> 4;
+    if constexpr (kPlaces.fifth > 0) code |= (block[kPlaces.fifth + k / 8] >> (k % 8) & 1) << 4;
+    group.codes[k] = code - kOffset;
   }
 }
 
@@ -114,7 +121,13 @@ void read_group(QuantType type, const char* w, int64_t w_stride, int64_t row, in
     case QuantType::kQ8_0:
       return read_q8_0(block, group);
     case QuantType::kQ4_0:
-      return read_q4_0(block, group);
+      return read_small<QuantType::kQ4_0>(block, group);
+    case QuantType::kQ4_1:
+      return read_small<QuantType::kQ4_1>(block, group);
+    case QuantType::kQ5_0:
+      return read_small<QuantType::kQ5_0>(block, group);
+    case QuantType::kQ5_1:
+      return read_small<QuantType::kQ5_1>(block, group);
     case QuantType::kQ4_K:
       return read_q4_k(block, j, group);
     case QuantType::kQ5_K:

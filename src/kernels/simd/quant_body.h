@@ -170,7 +170,13 @@ void quant_range(const QuantRange& args) {
     case QuantType::kQ8_0:
       return quant_rows<UnpackQ8_0>(args);
     case QuantType::kQ4_0:
-      return quant_rows<UnpackQ4_0>(args);
+      return quant_rows<UnpackSmall<QuantType::kQ4_0>>(args);
+    case QuantType::kQ4_1:
+      return quant_rows<UnpackSmall<QuantType::kQ4_1>>(args);
+    case QuantType::kQ5_0:
+      return quant_rows<UnpackSmall<QuantType::kQ5_0>>(args);
+    case QuantType::kQ5_1:
+      return quant_rows<UnpackSmall<QuantType::kQ5_1>>(args);
     case QuantType::kQ4_K:
       return quant_rows<UnpackQ4K>(args);
     case QuantType::kQ5_K:

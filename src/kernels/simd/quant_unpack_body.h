@@ -75,21 +75,30 @@ struct UnpackQ8_0 {
   }
 };
 
-struct UnpackQ4_0 {
-  static constexpr QuantType kType = QuantType::kQ4_0;
+// Q4_0 and its kin.
+template <QuantType kSmallType>
+struct UnpackSmall {
+  static constexpr QuantType kType = kSmallType;
   FATHOM_INLINE QuantView unpack(const QuantPanel& panel, int64_t index, int64_t columns,
                                  QuantScratch& out) {
+    constexpr SmallBlock kPlaces = small_block(kType);
     for (int64_t b = 0; b * 32 < columns; ++b) {
-      const uint8_t* first = panel.first + (index * 4 + b) * 18;
+      const uint8_t* first = panel.first + (index * 4 + b) * quant_format(kType).block_bytes;
       widen_halves([&](int64_t l) { return first + panel.offsets[l]; }, out.scales[b]);
+      if constexpr (quant_format(kType).has_minimum) {  // stored to be added
+        widen_halves([&](int64_t l) { return first + panel.offsets[l] + 2; }, out.minima[b]);
+        for (float& minimum : out.minima[b]) minimum = -minimum;
+      }
       for (int64_t l = 0; l < kPanelWidth; ++l) {
         const uint8_t* block = first + panel.offsets[l];
         prefetch_bytes(block + panel.ahead, 1);
         uint8_t codes[32];
         for (int64_t k = 0; k < 16; ++k) {
-          codes[k] = block[2 + k] & 15;
-          codes[16 + k] = block[2 + k] >> 4;
+          codes[k] = block[kPlaces.codes + k] & 15;
+          codes[16 + k] = block[kPlaces.codes + k] >> 4;
         }
+        for (int64_t k = 0; kPlaces.fifth > 0 && k < 32; ++k)
+          codes[k] |= static_cast<uint8_t>((block[kPlaces.fifth + k / 8] >> (k % 8) & 1) << 4);
         spread(codes, 32, l, out.lines + 8 * b);
       }
     }

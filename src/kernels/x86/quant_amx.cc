@@ -171,7 +171,13 @@ void quant_range(const QuantRange& args) {
     case QuantType::kQ8_0:
       return quant_tiles<UnpackQ8_0>(args);
     case QuantType::kQ4_0:
-      return quant_tiles<UnpackQ4_0>(args);
+      return quant_tiles<UnpackSmall<QuantType::kQ4_0>>(args);
+    case QuantType::kQ4_1:
+      return quant_tiles<UnpackSmall<QuantType::kQ4_1>>(args);
+    case QuantType::kQ5_0:
+      return quant_tiles<UnpackSmall<QuantType::kQ5_0>>(args);
+    case QuantType::kQ5_1:
+      return quant_tiles<UnpackSmall<QuantType::kQ5_1>>(args);
     case QuantType::kQ4_K:
       return quant_tiles<UnpackQ4K>(args);
     case QuantType::kQ5_K:

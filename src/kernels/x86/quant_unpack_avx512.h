@@ -60,19 +60,46 @@ struct UnpackQ8_0 {
   }
 };
 
-struct UnpackQ4_0 {
-  static constexpr QuantType kType = QuantType::kQ4_0;
+// Line j of a block with bit 4 set where the lane's bits 4 j .. 4 j + 3 say so.
+FATHOM_INLINE __m512i with_fifth(__m512i line, __m512i bits, int j) {
+  // Of each unit the byte that holds the four bits, four times; then one of them in each.
+  const __m512i from = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+  const __m512i byte = _mm512_shuffle_epi8(bits, _mm512_add_epi8(from, _mm512_set1_epi8(j / 2)));
+  const __mmask64 set =
+      _mm512_test_epi8_mask(byte, _mm512_set1_epi32(j % 2 == 0 ? 0x08040201 : 0x80402010));
+  return _mm512_mask_add_epi8(line, set, line, _mm512_set1_epi8(16));
+}
+
+// Q4_0 and its kin.
+template <QuantType kSmallType>
+struct UnpackSmall {
+  static constexpr QuantType kType = kSmallType;
   FATHOM_INLINE QuantView unpack(const QuantPanel& panel, int64_t index, int64_t columns,
                                  QuantScratch& out) {
-    const int64_t at = index * 4 * 18;
-    prefetch_lanes(panel, at, 4 * 18);
+    constexpr SmallBlock kPlaces = small_block(kType);
+    constexpr int64_t kBytes = quant_format(kType).block_bytes;
+    prefetch_lanes(panel, index * 4 * kBytes, 4 * kBytes);
     for (int64_t b = 0; b * 32 < columns; ++b) {
-      _mm512_store_ps(out.scales[b], f16_of_units(gather_units(panel, at + b * 18)));
+      const int64_t at = (index * 4 + b) * kBytes;
+      const __m512i head = gather_units(panel, at);
+      _mm512_store_ps(out.scales[b], f16_of_units(head));
+      if constexpr (quant_format(kType).has_minimum) {  // stored to be added
+        const __m512i sign = _mm512_set1_epi32(0x8000);
+        _mm512_store_ps(out.minima[b],
+                        f16_of_units(_mm512_xor_si512(_mm512_srli_epi32(head, 16), sign)));
+      }
       __m512i lines[4];
-      transpose_16(panel, at + b * 18 + 2, lines);
+      transpose_16(panel, at + kPlaces.codes, lines);
+      __m512i fifth = _mm512_setzero_si512();
+      if constexpr (kPlaces.fifth > 0) fifth = gather_units(panel, at + kPlaces.fifth);
       FATHOM_UNROLL for (int j = 0; j < 4; ++j) {
-        store_line(out.lines[8 * b + j], nibbles_low(lines[j]));
-        store_line(out.lines[8 * b + 4 + j], nibbles_high(lines[j]));
+        __m512i low = nibbles_low(lines[j]), high = nibbles_high(lines[j]);
+        if constexpr (kPlaces.fifth > 0) {
+          low = with_fifth(low, fifth, j);
+          high = with_fifth(high, fifth, 4 + j);
+        }
+        store_line(out.lines[8 * b + j], low);
+        store_line(out.lines[8 * b + 4 + j], high);
       }
     }
     return out.view();
