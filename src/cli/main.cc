@@ -1,10 +1,13 @@
 // The program: finds the command, parses its options, runs it and turns what comes back into an
 // exit code (0 done, 1 the input or the machine, 2 wrong usage, 130 interrupted).
+#include <fcntl.h>
+
 #include <exception>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "base/memory_nodes.h"
 #include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/help.h"
@@ -45,6 +48,13 @@ const std::vector<Command> kCommands = {
     {"bench", kMeasuring, "how fast a model runs, beside what this machine could do", add_bench},
     {"load", kMeasuring, "how servers of the OpenAI API answer under load", add_load},
 };
+
+// A file opened later must not get the number of a standard one that the caller has closed.
+void open_standard_files() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
+  }
+}
 
 Status write_version() {
   std::string sets;
@@ -122,6 +132,8 @@ int run(std::vector<std::string> arguments) {
 }  // namespace fathom::cli
 
 int main(int argc, char** argv) {
+  fathom::cli::open_standard_files();
+  fathom::spread_over_memory_nodes();
   fathom::cli::install_signal_handlers();
   fathom::install_sigbus_message();
   fathom::register_embedded_model(fathom::default_model_files());
