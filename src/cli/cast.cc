@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/convert_common.h"
 #include "io/model_files.h"
+#include "io/output_folder.h"
 #include "model/convert_cast.h"
 
 namespace fathom::cli {
@@ -21,6 +22,7 @@ Status run_cast(const CastOptions& options) {
     return usage_error("--scale-fmt has no meaning with --to bf16, which has no scales");
   }
   FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
+  FATHOM_RETURN_IF_ERROR(check_finished(files));
   FATHOM_TRY(const ConversionInput input, open_conversion_input(files));
   Result<ConversionPlan> plan =
       options.to == "bf16"

@@ -7,6 +7,7 @@
 #include "cli/quantize.h"
 #include "io/files.h"
 #include "io/model_files.h"
+#include "io/output_folder.h"
 #include "model/convert_shards.h"
 #include "model/open_model.h"
 
@@ -118,6 +119,7 @@ Status run_convert(const ConvertOptions& options) {
   if (done) return {};
   FATHOM_RETURN_IF_ERROR(check_usage(options));
   FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
+  FATHOM_RETURN_IF_ERROR(check_finished(files));
   FATHOM_TRY(const ConversionPlan plan, make_plan(options, files));
   const bool quantizes = !options.quantize.format.empty();
   FATHOM_RETURN_IF_ERROR(

@@ -31,7 +31,9 @@ void add_conversion_options(CLI::App& app, ConversionCommand& command) {
   app.add_flag("--verify", command.verify,
                "Read every file again from the disk and compare checksums")
       ->group("Output");
-  app.add_flag("--force", command.force, "Write into a folder that is not empty")->group("Output");
+  app.add_flag("--force", command.force,
+               "Write into a folder that is not empty; a model in it is replaced")
+      ->group("Output");
   add_common_options(app, command.common, kThreadsOption);
   add_size_option(app, "--max-memory", command.common.max_memory, "Memory to work in, as in 256MiB")
       ->default_str("1GiB")

@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <map>
 #include <system_error>
+#include <utility>
 
 #include "io/json.h"
 #include "io/printable.h"
@@ -106,6 +108,7 @@ Result<OutputFolder> OutputFolder::open(const std::string& path, uint64_t plan,
   FATHOM_TRY(FileDescriptor journal, open_journal(path));
   OutputFolder folder(path, std::move(journal));
   if (folder.journal_.size() > 0) {
+    folder.new_ = false;
     FATHOM_RETURN_IF_ERROR(folder.read_journal(plan, what, force));
     FATHOM_RETURN_IF_ERROR(remove_parts(path));
     return folder;
@@ -196,6 +199,13 @@ Status OutputFolder::close() {
   return {};
 }
 
+Status check_finished(const ModelFiles& files) {
+  if (files.folder().empty() || !files.exists(kJournalName)) return {};
+  return invalid_error(files.describe(), " holds an unfinished conversion (",
+                       files.path_of(kJournalName),
+                       " is there); run the command that makes it again, and it goes on");
+}
+
 Status check_apart(const std::string& in, const std::string& out) {
   std::error_code code;
   const fs::path from = fs::weakly_canonical(in, code);
@@ -221,6 +231,23 @@ Status check_apart(const std::string& in, const std::string& out) {
   if (inside(from, to)) {
     return invalid_error("the input folder ", printable(in), " is inside the output folder ",
                          printable(out), "; choose another output folder");
+  }
+  return {};
+}
+
+Status check_no_input(const std::vector<std::string>& outputs,
+                      const std::vector<std::string>& inputs) {
+  std::map<std::pair<dev_t, ino_t>, std::string> read;
+  struct stat info = {};
+  for (const std::string& path : inputs) {
+    if (::stat(path.c_str(), &info) == 0) read.emplace(std::pair(info.st_dev, info.st_ino), path);
+  }
+  for (const std::string& path : outputs) {
+    if (::stat(path.c_str(), &info) != 0) continue;
+    const auto found = read.find({info.st_dev, info.st_ino});
+    if (found == read.end()) continue;
+    return invalid_error("the output ", printable(path), " is the input file ",
+                         printable(found->second), "; choose another output");
   }
   return {};
 }

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "io/files.h"
+#include "io/model_files.h"
 
 namespace fathom {
 
@@ -34,6 +35,8 @@ class OutputFolder {
 
   const std::string& path() const { return path_; }
   std::string file(std::string_view name) const { return join_path(path_, name); }
+  // Whether the journal begins with this process: nothing in the folder has been touched yet.
+  bool is_new() const { return new_; }
   // What the journal says of earlier runs.
   const std::vector<FinishedFile>& finished() const { return finished_; }
   // Is on the disk when it returns.
@@ -51,11 +54,19 @@ class OutputFolder {
   std::string path_;
   FileDescriptor journal_;
   std::vector<FinishedFile> finished_;
+  bool new_ = true;
 };
+
+// A sentence if the folder holds a conversion that is not complete: its weights may be those of two
+// models.
+Status check_finished(const ModelFiles& files);
 
 // A sentence if the two are one folder or one stands inside the other: files would be read and
 // written at once.
 Status check_apart(const std::string& in, const std::string& out);
+// A sentence if one of the files to write is, by whatever name, one of those that are read.
+Status check_no_input(const std::vector<std::string>& outputs,
+                      const std::vector<std::string>& inputs);
 // A sentence if the file system of the folder has less than that free.
 Status check_free_space(const std::string& folder, int64_t bytes);
 

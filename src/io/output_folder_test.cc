@@ -80,6 +80,33 @@ TEST(OutputFolder, InputAndOutputStandApart) {
   }
 }
 
+TEST(OutputFolder, AnUnfinishedFolderIsNotRead) {
+  TempFolder temp;
+  const ModelFiles files = *ModelFiles::open_folder(temp.path());
+  EXPECT_TRUE(check_finished(files).ok());
+  auto folder = OutputFolder::open(temp.path(), 7, "a test", false);
+  ASSERT_TRUE(folder.ok()) << folder.error().message;
+  EXPECT_TRUE(folder->is_new());
+  const Status unfinished = check_finished(files);
+  ASSERT_FALSE(unfinished.ok());
+  EXPECT_NE(unfinished.error().message.find("holds an unfinished conversion"), std::string::npos);
+  ASSERT_TRUE(folder->close().ok());
+  EXPECT_TRUE(check_finished(files).ok());
+}
+
+TEST(OutputFolder, AnInputIsNoOutputUnderAnyName) {
+  TempFolder temp;
+  put_file(temp / "in", "x");
+  std::filesystem::create_symlink(temp / "in", temp / "link");
+  std::filesystem::create_hard_link(temp / "in", temp / "hard");
+  EXPECT_TRUE(check_no_input({temp / "out"}, {temp / "in", temp / "absent"}).ok());
+  for (const char* out : {"in", "./in", "link", "hard"}) {
+    const Status status = check_no_input({temp / "out", temp / out}, {temp / "in"});
+    ASSERT_FALSE(status.ok()) << out;
+    EXPECT_NE(status.error().message.find("is the input file"), std::string::npos);
+  }
+}
+
 TEST(OutputFolder, SaysWhenTheDiskIsTooSmall) {
   TempFolder temp;
   EXPECT_TRUE(check_free_space(temp.path(), 1).ok());

@@ -1,15 +1,14 @@
 #include "model/conversion.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cstdio>
 #include <map>
+#include <set>
 
-#include "base/math.h"
 #include "io/checkpoint.h"
 #include "io/checksums.h"
 #include "io/files.h"
@@ -17,6 +16,8 @@
 #include "io/mapped_file.h"
 #include "io/output_folder.h"
 #include "io/printable.h"
+#include "model/demo_shards.h"
+#include "model/quantization_report.h"
 #include "tensor/buffer.h"
 
 namespace fathom {
@@ -71,6 +72,14 @@ std::string index_text(const ConversionPlan& plan) {
   return index.dump_pretty() + "\n";
 }
 
+// A file of weights under a name that a conversion gives.
+bool is_weights_name(const std::string& name) {
+  if (name == "model.safetensors" || parse_demo_file_name(name)) return true;
+  int part = 0, n = 0, length = 0;
+  return std::sscanf(name.c_str(), "model-%5d-of-%6d.safetensors%n", &part, &n, &length) == 2 &&
+         static_cast<size_t>(length) == name.size();
+}
+
 class Runner {
  public:
   Runner(const ConversionPlan& plan, const ModelFiles& files, OutputFolder& folder,
@@ -82,8 +91,14 @@ class Runner {
         pool_(options.n_threads),
         scratch_(std::max(options.scratch_bytes, plan.scratch_bytes_min)) {}
 
+  // Before anything in the folder is touched.
+  Status check_output() const {
+    FATHOM_RETURN_IF_ERROR(check_no_input(output_paths(), input_paths()));
+    return check_free_space(folder_.path(), bytes_missing());
+  }
+
   Result<ConversionResult> run() {
-    FATHOM_RETURN_IF_ERROR(check_free_space(folder_.path(), bytes_missing()));
+    FATHOM_RETURN_IF_ERROR(remove_earlier_model());
     for (const OutputFile& file : plan_.files) {
       const FinishedFile* before = finished(file.name);
       if (before != nullptr && check(file, *before, options_.verify).ok()) {
@@ -96,10 +111,6 @@ class Runner {
     }
     if (plan_.index) {
       FATHOM_RETURN_IF_ERROR(write_file(folder_.file(kIndexName), index_text(plan_), true));
-    } else if (path_exists(folder_.file(kIndexName))) {
-      // Left from something else (--force): it would name files that are not of this model.
-      if (::unlink(folder_.file(kIndexName).c_str()) != 0)
-        return io_error("cannot remove " + folder_.file(kIndexName));
     }
     // config.json comes last: a folder has one when everything else is there.
     for (const std::string& name : plan_.copies) FATHOM_RETURN_IF_ERROR(copy(name));
@@ -115,6 +126,44 @@ class Runner {
   }
 
  private:
+  std::vector<std::string> output_paths() const {
+    std::vector<std::string> paths = {folder_.file(kIndexName)};
+    for (const OutputFile& file : plan_.files) paths.push_back(folder_.file(file.name));
+    for (const std::string& name : plan_.copies) paths.push_back(folder_.file(name));
+    for (const auto& [name, text] : plan_.texts) paths.push_back(folder_.file(name));
+    if (!plan_.report.name.empty()) paths.push_back(folder_.file(plan_.report.name));
+    return paths;
+  }
+
+  std::vector<std::string> input_paths() const {
+    std::vector<std::string> paths;
+    if (files_.folder().empty()) return paths;
+    const auto names = files_.list();
+    if (!names.ok()) return paths;
+    for (const std::string& name : *names) paths.push_back(join_path(files_.folder(), name));
+    return paths;
+  }
+
+  // What another conversion left (--force), before the first of its files is replaced: config.json
+  // first, so that the folder is never read as a mixture of two models.
+  Status remove_earlier_model() {
+    std::set<std::string> stale = {std::string(kIndexName), std::string(kQuantizationReport)};
+    FATHOM_TRY(const ModelFiles out, ModelFiles::open_folder(folder_.path()));
+    FATHOM_TRY(const std::vector<std::string> names, out.list());
+    for (const std::string& name : names) {
+      if (is_weights_name(name)) stale.insert(name);
+    }
+    for (const OutputFile& file : plan_.files) stale.erase(file.name);
+    FATHOM_RETURN_IF_ERROR(remove("config.json"));
+    for (const std::string& name : stale) FATHOM_RETURN_IF_ERROR(remove(name));
+    return {};
+  }
+  Status remove(const std::string& name) const {
+    const std::string path = folder_.file(name);
+    if (!path_exists(path) || ::unlink(path.c_str()) == 0) return {};
+    return io_error("cannot remove " + printable(path));
+  }
+
   const FinishedFile* finished(const std::string& name) const {
     for (const FinishedFile& file : folder_.finished()) {
       if (file.name == name) return &file;
@@ -238,7 +287,13 @@ Result<ConversionResult> run_conversion(const ConversionPlan& plan, const ModelF
   if (!files.folder().empty()) FATHOM_RETURN_IF_ERROR(check_apart(files.folder(), out_folder));
   FATHOM_TRY(OutputFolder folder,
              OutputFolder::open(out_folder, fingerprint(plan), plan.what, options.force));
-  Result<ConversionResult> result = Runner(plan, files, folder, options).run();
+  Runner runner(plan, files, folder, options);
+  if (const Status good = runner.check_output(); !good.ok()) {
+    // A folder that is as it was needs no journal.
+    if (folder.is_new()) FATHOM_RETURN_IF_ERROR(folder.close());
+    return good.error();
+  }
+  Result<ConversionResult> result = runner.run();
   if (result.ok()) FATHOM_RETURN_IF_ERROR(folder.close());
   return result;
 }
@@ -284,60 +339,6 @@ Status check_unpacked(const ModelConfig& config, const Checkpoint& checkpoint,
 // files before.
 Result<CheckedTensors> check_input(const ModelConfig& config, const Checkpoint& checkpoint) {
   return check_tensors(config, checkpoint, {.verify_weights = false, .verify_bytes_max = 0});
-}
-
-TensorSource copy_of(const void* data, int64_t size) {
-  return [data, size](TensorSink& sink) -> Status {
-    std::span<const std::byte> rest(static_cast<const std::byte*>(data), static_cast<size_t>(size));
-    while (!rest.empty()) {
-      const auto piece = rest.first(std::min(rest.size(), sink.scratch().size()));
-      FATHOM_RETURN_IF_ERROR(sink.write(piece));
-      release_pages(piece.data(), static_cast<int64_t>(piece.size()));
-      rest = rest.subspan(piece.size());
-    }
-    return {};
-  };
-}
-
-TensorSource rows_side_by_side(std::vector<RowPart> parts, int64_t n_rows) {
-  return [parts = std::move(parts), n_rows](TensorSink& sink) -> Status {
-    int64_t row_bytes = 0;
-    for (const RowPart& part : parts) row_bytes += part.bytes;
-    if (row_bytes == 0) return {};
-    const int64_t rows_max = static_cast<int64_t>(sink.scratch().size()) / row_bytes;
-    FATHOM_CHECK(rows_max > 0, "a row has ", row_bytes, " bytes");
-    for (int64_t begin = 0; begin < n_rows; begin += rows_max) {
-      const int64_t end = std::min(begin + rows_max, n_rows);
-      std::byte* out = sink.scratch().data();
-      for (int64_t r = begin; r < end; ++r) {
-        for (const RowPart& part : parts) {
-          std::memcpy(out, part.data + r * part.stride, static_cast<size_t>(part.bytes));
-          out += part.bytes;
-        }
-      }
-      FATHOM_RETURN_IF_ERROR(
-          sink.write(sink.scratch().first(static_cast<size_t>((end - begin) * row_bytes))));
-      for (const RowPart& part : parts)
-        release_pages(part.data + begin * part.stride, (end - begin) * part.stride);
-    }
-    return {};
-  };
-}
-
-TensorSource one_after_another(std::vector<TensorSource> sources) {
-  return [sources = std::move(sources)](TensorSink& sink) -> Status {
-    for (const TensorSource& source : sources) FATHOM_RETURN_IF_ERROR(source(sink));
-    return {};
-  };
-}
-
-void release_pages(const void* data, int64_t size) {
-  static const int64_t page = ::sysconf(_SC_PAGESIZE);
-  const auto begin = static_cast<int64_t>(reinterpret_cast<uintptr_t>(data));
-  const int64_t first = round_up(begin, page);
-  const int64_t last = (begin + size) / page * page;
-  if (last > first)
-    ::madvise(reinterpret_cast<void*>(first), static_cast<size_t>(last - first), MADV_DONTNEED);
 }
 
 }  // namespace fathom

@@ -82,6 +82,53 @@ TEST(Conversion, StopsWhenToldAndGoesOn) {
   EXPECT_EQ(result->n_files_before, 1);
 }
 
+// A folder is never a mixture of two models: what was there goes before the first file is replaced.
+TEST(Conversion, ForceRemovesTheEarlierModelFirst) {
+  TempFolder in;
+  TempFolder out;
+  const std::vector<std::string> old = {"config.json",
+                                        "model.safetensors.index.json",
+                                        "quantization.json",
+                                        "model.safetensors",
+                                        "model-00002-of-000163.safetensors",
+                                        "model3-mp8.safetensors",
+                                        "model-2.safetensors",
+                                        "notes.txt"};
+  for (const std::string& name : old) put_file(out / name, "old");
+  ConversionPlan plan = plan_of_three();
+  ConversionOptions options;
+  options.force = true;
+  options.go_on = [](int64_t done) { return done < 1500; };
+  ASSERT_FALSE(run_conversion(plan, folder(in.path()), out.path(), options).ok());
+  for (const std::string& name : old) {
+    const bool of_others = name == "notes.txt" || name == "model-2.safetensors";
+    EXPECT_EQ(std::filesystem::exists(out / name), of_others) << name;
+  }
+  // What was begun with --force goes on without.
+  options.force = false;
+  options.go_on = nullptr;
+  const auto result = run_conversion(plan, folder(in.path()), out.path(), options);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(result->n_files_before, 1);
+  EXPECT_TRUE(Checkpoint::open(folder(out.path())).ok());
+}
+
+TEST(Conversion, AnOutputThatIsAnInputIsRefusedBeforeAnythingIsTouched) {
+  TempFolder in;
+  TempFolder out;
+  put_file(in / "a.safetensors", "weights");
+  put_file(out / "config.json", "old");
+  std::filesystem::create_symlink(in / "a.safetensors", out / "b.safetensors");
+  ConversionOptions options;
+  options.force = true;
+  const auto result = run_conversion(plan_of_three(), folder(in.path()), out.path(), options);
+  ASSERT_FALSE(result.ok());
+  EXPECT_NE(result.error().message.find("is the input file"), std::string::npos);
+  EXPECT_EQ(get_file(in / "a.safetensors"), "weights");
+  EXPECT_EQ(get_file(out / "config.json"), "old");
+  EXPECT_FALSE(std::filesystem::exists(out / ".fathom-conversion"));
+}
+
 TEST(Conversion, ChangedInputIsNotContinued) {
   TempFolder in;
   TempFolder out;

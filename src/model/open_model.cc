@@ -4,6 +4,7 @@
 
 #include "io/files.h"
 #include "io/gguf_parts.h"
+#include "io/output_folder.h"
 #include "io/printable.h"
 #include "model/gguf_checkpoint.h"
 #include "model/gguf_config.h"
@@ -43,7 +44,9 @@ Result<ModelFiles> open_other_files(const std::string& path) {
 
 }  // namespace
 
-bool is_gguf_path(std::string_view path) { return path.ends_with(".gguf"); }
+bool is_gguf_path(std::string_view path) {
+  return path.ends_with(".gguf") && !is_directory(std::string(path));
+}
 
 Result<OpenedModel> open_model(const std::string& path) {
   if (is_gguf_path(path)) {
@@ -55,6 +58,7 @@ Result<OpenedModel> open_model(const std::string& path) {
                        std::move(model.config.notes)};
   }
   FATHOM_TRY(ModelFiles files, open_other_files(path));
+  FATHOM_RETURN_IF_ERROR(check_finished(files));
   FATHOM_TRY(const FileBytes text, files.open_small("config.json", kSmallFileBytesMax));
   FATHOM_TRY(ModelConfig config, parse_model_config(text.text(), files.path_of("config.json")));
   FATHOM_TRY(Checkpoint checkpoint, Checkpoint::open(files));

@@ -21,7 +21,7 @@ struct OpenedModel {
   std::vector<std::string> notes;  // what a person should know, one sentence each
 };
 
-// Whether the path ends like a GGUF file's; what it names may be missing.
+// Whether the path ends like a GGUF file's and is no folder; what it names may be missing.
 bool is_gguf_path(std::string_view path);
 
 // path: a folder, a .gguf file (the first of several parts), or empty for the embedded model.

@@ -43,6 +43,12 @@ TEST(ConvertGguf, ThereAndBack) {
   }
 }
 
+TEST(ConvertGguf, AFolderMayEndLikeAFile) {
+  const TempFolder folder;
+  std::filesystem::copy(kPublished, folder / "published.gguf");
+  EXPECT_EQ(score(folder / "published.gguf"), score(kPublished));
+}
+
 TEST(ConvertGguf, InParts) {
   const TempFolder folder;
   succeed({"convert", kPublished, folder / "m.gguf", "--shard-size", "30KB", "--quiet"});

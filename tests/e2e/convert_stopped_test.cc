@@ -86,6 +86,31 @@ TEST(ConvertStopped, KilledHalfWayGoesOnWhereItStopped) {
   }
 }
 
+// Two models of the same names and shapes: nothing but the journal tells a mixture.
+TEST(ConvertStopped, AForcedRunThatStoppedIsNoMixtureOfTwoModels) {
+  Large large;
+  succeed(large.convert);
+  TempFolder other;
+  write_model(other, get_file(large.in / "config.json"), Dtype::kBF16, 7);
+  large.convert[1] = other.path();
+  large.convert.push_back("--force");
+  const std::string first = large.out + "/" + names_in(large.out)[1];
+  const auto written = fs::last_write_time(first);
+  const pid_t pid = start(large.convert);
+  std::error_code absent;
+  while (fs::last_write_time(first, absent) == written && ::waitpid(pid, nullptr, WNOHANG) == 0)
+    ::usleep(200);
+  ::kill(pid, SIGINT);
+  EXPECT_EQ(wait_for(pid), 130);
+  EXPECT_FALSE(fs::exists(large.out + "/config.json"));
+  EXPECT_NE(fail({"inspect", large.out}).find("holds an unfinished conversion"), std::string::npos);
+  EXPECT_NE(fail({"convert", large.out, large.temp / "copy"}).find("unfinished conversion"),
+            std::string::npos);
+  large.convert.pop_back();
+  succeed(large.convert);
+  EXPECT_EQ(load(large.out), load(other.path()));
+}
+
 TEST(ConvertStopped, AFinishedFileThatWasDamagedSinceIsMadeAgain) {
   Large large;
   const pid_t pid = start(large.convert);
