@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/seconds_since.h"
+#include "base/xxh64.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -84,6 +85,12 @@ class TrainRun {
     line_start_ = Clock::now();
     InterruptScope scope(/*also_term=*/true);
     const Status status = trainer->run();
+    if (!status.ok() && status.error().code == ErrorCode::kInterrupted) {
+      wipe();
+      print_note(str_cat("stopped after step ", trainer->state().step,
+                         ", of which a checkpoint is written; fathom train --resume ", run_.output,
+                         " goes on"));
+    }
     if (status.ok()) print_note(str_cat("the run is complete: ", run_.output));
     return status;
   }
@@ -146,6 +153,9 @@ class TrainRun {
 
   TrainerHooks hooks() {
     TrainerHooks out;
+    Xxh64 model;
+    model.update(shape_.json);
+    out.inputs = {.model = model.digest(), .sources = data_->identities()};
     out.sequence = [this](int64_t stage, int64_t index, std::span<int32_t> tokens,
                           std::span<uint8_t> mask) {
       return data_->sequence(stage, index, tokens, mask);
@@ -251,7 +261,7 @@ Status run_train(const TrainOptions& options) {
     sets.push_back("output=" + folder);
   }
   FATHOM_TRY(RunConfig run, read_run_config(file, sets));
-  FATHOM_TRY(RunModel shape, run_model(run));
+  FATHOM_TRY(RunModel shape, options.resume.empty() ? run_model(run) : resumed_run_model(run));
   FATHOM_TRY(const Isa isa, select_isa(options.common.isa));
   TrainRun train(options, std::move(run), std::move(shape), isa);
   return options.dry_run ? train.dry_run() : train.run();

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/mix64.h"
+#include "base/xxh64.h"
 
 namespace fathom {
 namespace {
@@ -61,6 +62,21 @@ Status check_same(const Shards& shards, const Shards& first) {
   return {};
 }
 
+// Of what the index says: Shards::open has compared the files with it.
+uint64_t digest_of(const ShardIndex& index) {
+  Xxh64 sum;
+  const auto add = [&sum](uint64_t x) { sum.update(std::as_bytes(std::span(&x, 1))); };
+  add(static_cast<uint64_t>(index.vocab_size));
+  add(index.tokenizer_digest);
+  add(index.has_mask ? 1 : 0);
+  for (const ShardFile& file : index.train.files) {
+    add(static_cast<uint64_t>(file.tokens));
+    add(file.checksum);
+    add(file.mask_checksum);
+  }
+  return sum.digest();
+}
+
 }  // namespace
 
 Result<DataLoader> DataLoader::open(const std::vector<DataSource>& sources,
@@ -91,6 +107,13 @@ Result<DataLoader> DataLoader::open(const std::vector<DataSource>& sources,
         "nothing is held out in ", sources.front().path,
         sources.size() > 1 ? " and the other sources" : "",
         "; make the shards with --validation-fraction, or leave out the evaluation");
+  return out;
+}
+
+std::vector<SourceIdentity> DataLoader::identities() const {
+  std::vector<SourceIdentity> out;
+  for (const Source& source : sources_)
+    out.push_back({source.shards.folder(), digest_of(source.shards.index())});
   return out;
 }
 

@@ -22,6 +22,12 @@ struct DataSource {
   double weight = 1;  // > 0; shares are in proportion
 };
 
+// Which tokens a folder of shards holds to train on: the same digest, the same tokens.
+struct SourceIdentity {
+  std::string folder;
+  uint64_t digest = 0;
+};
+
 struct DataLoaderOptions {
   int64_t sequence_length = 0;
   uint64_t seed = 1;
@@ -42,8 +48,9 @@ class DataLoader {
 
   int64_t vocab_size() const { return sources_.front().shards.index().vocab_size; }
   uint64_t tokenizer_digest() const { return sources_.front().shards.index().tokenizer_digest; }
-  int64_t n_tokens() const;     // of all sources
-  int64_t n_sequences() const;  // of all sources, each once
+  std::vector<SourceIdentity> identities() const;  // of all sources, in their order
+  int64_t n_tokens() const;                        // of all sources
+  int64_t n_sequences() const;                     // of all sources, each once
 
  private:
   struct Source {

@@ -100,5 +100,8 @@ struct RunModel {
   std::string json;
 };
 Result<RunModel> run_model(const RunConfig& run);
+// That of a run which is resumed: of its latest checkpoint, whatever has become of the files that
+// it began with. Error: no complete checkpoint.
+Result<RunModel> resumed_run_model(const RunConfig& run);
 
 }  // namespace fathom

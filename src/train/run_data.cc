@@ -50,6 +50,14 @@ Result<RunData> RunData::open(const RunConfig& run, int64_t vocab_size) {
   return out;
 }
 
+std::vector<SourceIdentity> RunData::identities() const {
+  std::vector<SourceIdentity> out;
+  for (const DataLoader& stage : stages_) {
+    for (SourceIdentity& source : stage.identities()) out.push_back(std::move(source));
+  }
+  return out;
+}
+
 Status RunData::sequence(int64_t stage, int64_t index, std::span<int32_t> tokens,
                          std::span<uint8_t> mask) const {
   return stages_[static_cast<size_t>(stage)].sequence(index, tokens, mask);

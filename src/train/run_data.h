@@ -26,6 +26,8 @@ class RunData {
   // so) nothing is held out.
   const std::optional<DataLoader>& validation() const { return validation_; }
   const std::string& validation_note() const { return validation_note_; }
+  // Of all stages, in their order.
+  std::vector<SourceIdentity> identities() const;
   uint64_t tokenizer_digest() const { return stages_.front().tokenizer_digest(); }
   int64_t n_tokens(size_t stage) const { return stages_[stage].n_tokens(); }
 

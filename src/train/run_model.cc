@@ -74,6 +74,19 @@ void set_yarn(Json& json, const RunConfig& run) {
                                         {"type", "yarn"}});
 }
 
+Result<RunModel> checked(const RunConfig& run, std::string json, const std::string& name) {
+  RunModel model;
+  model.json = std::move(json);
+  FATHOM_TRY(model.config, parse_model_config(model.json, name));
+  if (run.sequence_length > model.config.max_position_embeddings) {
+    return invalid_error(run.file, ": data.sequence_length is ", run.sequence_length,
+                         ", the model's max_position_embeddings is ",
+                         model.config.max_position_embeddings,
+                         "; give shorter sequences, or extend the context (model.yarn)");
+  }
+  return model;
+}
+
 }  // namespace
 
 Result<RunModel> run_model(const RunConfig& run) {
@@ -85,16 +98,16 @@ Result<RunModel> run_model(const RunConfig& run) {
   if (!run.inline_json.empty()) complete(*json);
   set_precision(*json, run.precision);
   if (run.yarn_factor > 0) set_yarn(*json, run);
-  RunModel model;
-  model.json = json->dump_pretty() + "\n";
-  FATHOM_TRY(model.config, parse_model_config(model.json, source.name));
-  if (run.sequence_length > model.config.max_position_embeddings) {
-    return invalid_error(run.file, ": data.sequence_length is ", run.sequence_length,
-                         ", the model's max_position_embeddings is ",
-                         model.config.max_position_embeddings,
-                         "; give shorter sequences, or extend the context (model.yarn)");
-  }
-  return model;
+  return checked(run, json->dump_pretty() + "\n", source.name);
+}
+
+Result<RunModel> resumed_run_model(const RunConfig& run) {
+  FATHOM_TRY(const std::string folder, latest_model_folder(run.output));
+  if (folder == run.output)
+    return invalid_error(run.output, " has no complete checkpoint to resume from");
+  const std::string path = join_path(folder, "config.json");
+  FATHOM_TRY(std::string text, read_file(path));
+  return checked(run, std::move(text), path);
 }
 
 }  // namespace fathom

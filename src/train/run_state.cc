@@ -1,11 +1,15 @@
 #include "train/run_state.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/xxh64.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
 #include "io/safetensors.h"
@@ -14,6 +18,7 @@ namespace fathom {
 namespace {
 
 constexpr std::string_view kMetadataName = "run_state";
+constexpr std::string_view kChecksumName = "xxh64";
 
 // A tensor of the file and the memory that it is a picture of.
 struct Piece {
@@ -44,14 +49,22 @@ std::vector<Piece> pieces_of(Trainee& model, Optimizer& optimizer) {
   return pieces;
 }
 
-// Doubles as their bits: what is read is what was written, also infinities.
+// Digests and doubles as their bits: what is read is what was written, also infinities.
+int64_t bits(uint64_t x) { return static_cast<int64_t>(x); }
+int64_t bits(double x) { return bits(std::bit_cast<uint64_t>(x)); }
+
 std::string to_json(const RunState& state) {
-  const auto bits = [](double x) { return static_cast<int64_t>(std::bit_cast<uint64_t>(x)); };
+  Json sources = Json::array();
+  for (const SourceIdentity& source : state.inputs.sources) sources.push_back(bits(source.digest));
   return Json(Json::Object{{"step", state.step},
                            {"tokens", state.tokens},
                            {"stage", state.stage},
                            {"stage_sequences", state.stage_sequences},
-                           {"digest", static_cast<int64_t>(state.digest)},
+                           {"skipped", state.n_skipped},
+                           {"digest", bits(state.digest)},
+                           {"model", bits(state.inputs.model)},
+                           {"sources", std::move(sources)},
+                           {"isa", state.isa},
                            {"spikes_seen", state.spikes.n_seen},
                            {"spikes_mean_bits", bits(state.spikes.mean)},
                            {"spikes_variance_bits", bits(state.spikes.variance)},
@@ -59,9 +72,49 @@ std::string to_json(const RunState& state) {
       .dump();
 }
 
-Result<RunState> from_json(std::string_view text, const std::string& name) {
-  FATHOM_TRY(const Json json, parse_json(text));
+// What states of earlier versions lack.
+struct LaterFields {
+  std::optional<uint64_t> model;
+  std::optional<std::vector<uint64_t>> sources;
+};
+
+struct StoredState {
   RunState state;
+  LaterFields later;
+};
+
+Status read_later_fields(const Json& json, const std::string& name, StoredState& out) {
+  const auto bad = [&name](const char* field) {
+    return invalid_error(name, ": ", field, " in its metadata is no such thing");
+  };
+  if (const Json* skipped = json.find("skipped")) {
+    if (!skipped->is_int() || skipped->as_int() < 0) return bad("skipped");
+    out.state.n_skipped = skipped->as_int();
+  }
+  if (const Json* model = json.find("model")) {
+    if (!model->is_int()) return bad("model");
+    out.later.model = static_cast<uint64_t>(model->as_int());
+  }
+  if (const Json* isa = json.find("isa")) {
+    if (!isa->is_string()) return bad("isa");
+    out.state.isa = isa->as_string();
+  }
+  const Json* sources = json.find("sources");
+  if (sources == nullptr) return {};
+  if (!sources->is_array()) return bad("sources");
+  out.later.sources.emplace();
+  for (const Json& source : sources->as_array()) {
+    if (!source.is_int()) return bad("sources");
+    out.later.sources->push_back(static_cast<uint64_t>(source.as_int()));
+  }
+  return {};
+}
+
+Result<StoredState> from_json(std::string_view text, const std::string& name) {
+  Result<Json> json = parse_json(text);
+  if (!json.ok()) return invalid_error(name, ": its metadata are ", json.error().message);
+  StoredState out;
+  RunState& state = out.state;
   int64_t digest = 0, mean = 0, variance = 0;
   const std::pair<const char*, int64_t*> fields[] = {{"step", &state.step},
                                                      {"tokens", &state.tokens},
@@ -73,9 +126,9 @@ Result<RunState> from_json(std::string_view text, const std::string& name) {
                                                      {"spikes_variance_bits", &variance},
                                                      {"rollbacks", &state.spikes.n_rollbacks}};
   for (const auto& [field, value] : fields) {
-    const Json* member = json.find(field);
+    const Json* member = json->find(field);
     if (member == nullptr || !member->is_int())
-      return invalid_error(name, ": its metadata lack ", field, "; it is no state of a run");
+      return invalid_error(name, ": its metadata lack ", field);
     *value = member->as_int();
   }
   if (state.step < 0 || state.tokens < 0 || state.stage < 0 || state.stage_sequences < 0)
@@ -83,8 +136,67 @@ Result<RunState> from_json(std::string_view text, const std::string& name) {
   state.digest = static_cast<uint64_t>(digest);
   state.spikes.mean = std::bit_cast<double>(mean);
   state.spikes.variance = std::bit_cast<double>(variance);
-  return state;
+  FATHOM_RETURN_IF_ERROR(read_later_fields(*json, name, out));
+  return out;
 }
+
+// --- the checksum: of the metadata's state, then of each tensor's name and bytes, by name ---
+
+struct NamedBytes {
+  std::string_view name;
+  std::span<const std::byte> bytes;
+};
+
+std::string checksum_of(std::string_view state, std::vector<NamedBytes> tensors) {
+  std::sort(tensors.begin(), tensors.end(),
+            [](const NamedBytes& a, const NamedBytes& b) { return a.name < b.name; });
+  Xxh64 sum;
+  sum.update(state);
+  for (const NamedBytes& tensor : tensors) {
+    sum.update(tensor.name);
+    sum.update(tensor.bytes);
+  }
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4)
+    out += "0123456789abcdef"[(sum.digest() >> shift) & 15u];
+  return out;
+}
+
+std::string checksum_of(std::string_view state, const std::vector<Piece>& pieces) {
+  std::vector<NamedBytes> tensors;
+  for (const Piece& piece : pieces) tensors.push_back({piece.spec.name, piece.bytes});
+  return checksum_of(state, std::move(tensors));
+}
+
+std::string checksum_of(std::string_view state, const SafetensorsFile& file) {
+  std::vector<NamedBytes> tensors;
+  for (const NamedTensor& entry : file.tensors) {
+    const auto* bytes = static_cast<const std::byte*>(entry.tensor.data);
+    tensors.push_back({entry.name, {bytes, static_cast<size_t>(entry.tensor.bytes())}});
+  }
+  return checksum_of(state, std::move(tensors));
+}
+
+// The name of a tensor that a run cannot go on from; empty: none. Moments show in the weights after
+// a step.
+std::string not_finite(Trainee& model) {
+  const auto finite = [](std::span<const float> values) {
+    return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+  };
+  for (const TrainedTensor& tensor : model.tensors()) {
+    if (!finite(model.values().subspan(static_cast<size_t>(tensor.offset),
+                                       static_cast<size_t>(tensor.size))))
+      return tensor.name;
+  }
+  int64_t layer = 0;
+  for (const std::span<float> bias : model.router_biases()) {
+    if (!finite(bias)) return str_cat("router_bias.", layer);
+    ++layer;
+  }
+  return "";
+}
+
+// --- loading ---
 
 using TensorsByName = std::unordered_map<std::string_view, const Tensor*>;
 
@@ -101,40 +213,44 @@ Status take_tensor(const TensorsByName& tensors, const Piece& piece, const std::
   return {};
 }
 
-}  // namespace
-
-Status save_run_state(const std::string& folder, const RunState& state, Trainee& model,
-                      Optimizer& optimizer) {
-  const std::vector<Piece> pieces = pieces_of(model, optimizer);
-  std::vector<TensorSpec> specs;
-  specs.reserve(pieces.size());
-  for (const Piece& piece : pieces) specs.push_back(piece.spec);
-  FATHOM_TRY(
-      SafetensorsWriter writer,
-      SafetensorsWriter::create(join_path(folder, kStateName), std::move(specs),
-                                /*force=*/false, {{std::string(kMetadataName), to_json(state)}}));
-  for (size_t i = 0; i < pieces.size(); ++i)
-    FATHOM_RETURN_IF_ERROR(writer.write(i, pieces[i].bytes));
-  return writer.finish();
-}
-
-Result<RunState> load_run_state(const std::string& folder, uint64_t digest, Trainee& model,
-                                Optimizer& optimizer) {
-  const std::string name = join_path(folder, kStateName);
-  FATHOM_TRY(const MappedFile mapped, MappedFile::open(name));
-  FATHOM_TRY(const SafetensorsFile file, parse_safetensors(mapped.bytes(), name));
-  std::string text;
+Result<StoredState> read_stored(const SafetensorsFile& file, const std::string& name) {
+  std::string text, checksum;
   for (const auto& [key, value] : file.metadata) {
     if (key == kMetadataName) text = value;
+    if (key == kChecksumName) checksum = value;
   }
-  FATHOM_TRY(const RunState state, from_json(text, name));
-  if (state.digest != digest) {
+  if (!checksum.empty() && checksum != checksum_of(text, file))
+    return invalid_error(name, " is damaged: its content has another checksum than it says");
+  return from_json(text, name);
+}
+
+Status check_is_this_run(const StoredState& stored, const StateToLoad& from,
+                         const std::string& name) {
+  if (stored.state.digest != from.digest) {
     return invalid_error(name,
                          " was written under another configuration: only the run's end, output, "
                          "evaluate, sample and checkpoints may change; for anything else start a "
                          "new run with model.init");
   }
-  const std::vector<Piece> pieces = pieces_of(model, optimizer);
+  if (stored.later.model && *stored.later.model != from.inputs.model) {
+    return invalid_error(join_path(from.folder, "config.json"),
+                         " is not what the run wrote there; a checkpoint goes on as the model that "
+                         "it is",
+                         from.if_damaged);
+  }
+  const std::vector<SourceIdentity>& sources = from.inputs.sources;
+  for (size_t i = 0; stored.later.sources && i < sources.size(); ++i) {
+    if (i < stored.later.sources->size() && sources[i].digest == (*stored.later.sources)[i])
+      continue;
+    return invalid_error(sources[i].folder,
+                         " holds other shards than when the run began; put those back, or start a "
+                         "new run with model.init");
+  }
+  return {};
+}
+
+Status take_tensors(const SafetensorsFile& file, const std::vector<Piece>& pieces,
+                    const std::string& name) {
   if (pieces.size() != file.tensors.size()) {
     return invalid_error(name, " has ", file.tensors.size(), " tensors, expected ", pieces.size(),
                          "; is it of this model?");
@@ -142,6 +258,51 @@ Result<RunState> load_run_state(const std::string& folder, uint64_t digest, Trai
   TensorsByName tensors;
   for (const NamedTensor& entry : file.tensors) tensors.emplace(entry.name, &entry.tensor);
   for (const Piece& piece : pieces) FATHOM_RETURN_IF_ERROR(take_tensor(tensors, piece, name));
+  return {};
+}
+
+}  // namespace
+
+Status save_run_state(const std::string& folder, const RunState& state, Trainee& model,
+                      Optimizer& optimizer) {
+  const std::string bad = not_finite(model);
+  if (!bad.empty()) {
+    return invalid_error(bad, " is not finite after step ", state.step,
+                         ", so no checkpoint is written; a lower optimizer.learning_rate may help");
+  }
+  const std::vector<Piece> pieces = pieces_of(model, optimizer);
+  std::vector<TensorSpec> specs;
+  specs.reserve(pieces.size());
+  for (const Piece& piece : pieces) specs.push_back(piece.spec);
+  const std::string text = to_json(state);
+  FATHOM_TRY(SafetensorsWriter writer,
+             SafetensorsWriter::create(join_path(folder, kStateName), std::move(specs),
+                                       /*force=*/false,
+                                       {{std::string(kMetadataName), text},
+                                        {std::string(kChecksumName), checksum_of(text, pieces)}}));
+  for (size_t i = 0; i < pieces.size(); ++i)
+    FATHOM_RETURN_IF_ERROR(writer.write(i, pieces[i].bytes));
+  return writer.finish();
+}
+
+Result<RunState> load_run_state(const StateToLoad& from, Trainee& model, Optimizer& optimizer) {
+  const std::string name = join_path(from.folder, kStateName);
+  const auto damaged = [&from](const Error& error) {
+    return Error{error.code, error.message + from.if_damaged};
+  };
+  const Result<MappedFile> mapped = MappedFile::open(name);
+  if (!mapped.ok()) return damaged(mapped.error());
+  const Result<SafetensorsFile> file = parse_safetensors(mapped->bytes(), name);
+  if (!file.ok()) return damaged(file.error());
+  const Result<StoredState> stored = read_stored(*file, name);
+  if (!stored.ok()) return damaged(stored.error());
+  FATHOM_RETURN_IF_ERROR(check_is_this_run(*stored, from, name));
+  const Status taken = take_tensors(*file, pieces_of(model, optimizer), name);
+  if (!taken.ok()) return damaged(taken.error());
+  const std::string bad = not_finite(model);
+  if (!bad.empty()) return damaged(invalid_error(name, " is damaged: ", bad, " is not finite"));
+  RunState state = stored->state;
+  state.inputs = from.inputs;
   return state;
 }
 

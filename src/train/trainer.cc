@@ -6,11 +6,13 @@
 
 #include "base/check.h"
 #include "base/seconds_since.h"
+#include "kernels/dispatch.h"
 
 namespace fathom {
 namespace {
 
 constexpr int64_t kBatchTokensMax = int64_t{1} << 32;
+constexpr int64_t kSkippedMax = 20;  // steps in a row that update nothing: no more is to come
 
 bool is_due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 
@@ -42,6 +44,7 @@ Trainer::Trainer(const RunConfig& config, Compute compute, Trainee& model, Train
       optimizer_(config.optimizer, static_cast<int64_t>(model.values().size())),
       spikes_(config.spikes.factor, config.spikes.warmup_steps) {
   state_.digest = config.digest;
+  state_.inputs = hooks_.inputs;
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::create(const RunConfig& config, Compute compute,
@@ -52,23 +55,42 @@ Result<std::unique_ptr<Trainer>> Trainer::create(const RunConfig& config, Comput
     return invalid_error(config.output, " holds a run already; go on with --resume ", config.output,
                          ", or give another output");
   }
-  if (resume && checkpoints.empty())
-    return invalid_error(config.output, " has no complete checkpoint to resume from");
   std::unique_ptr<Trainer> trainer(
       new Trainer(config, compute, model, std::move(hooks), std::move(folder)));
   if (resume) {
-    FATHOM_TRY(trainer->state_, load_run_state(trainer->folder_.checkpoint(checkpoints.back()),
-                                               config.digest, model, trainer->optimizer_));
+    FATHOM_RETURN_IF_ERROR(trainer->load_checkpoint());
   } else {
     FATHOM_RETURN_IF_ERROR(write_file(trainer->folder_.file("run.toml"), write_run_config(config),
                                       /*force=*/true));
+    model.weights_changed();
   }
-  model.weights_changed();
   const int64_t step = trainer->state_.step;
   FATHOM_TRY(trainer->log_, RunLog::open(trainer->folder_.file("log.jsonl"), step));
   FATHOM_TRY(trainer->events_,
              EventFile::create(config.output, trainer->hooks_.wall_time(), step + 1));
   return trainer;
+}
+
+// The latest.
+Status Trainer::load_checkpoint() {
+  FATHOM_TRY(const std::vector<int64_t> steps, folder_.checkpoints());
+  if (steps.empty())
+    return invalid_error(config_.output, " has no complete checkpoint to resume from");
+  StateToLoad from = {.folder = folder_.checkpoint(steps.back()),
+                      .if_damaged = "; there is no checkpoint before it: begin the run again",
+                      .digest = config_.digest,
+                      .inputs = hooks_.inputs};
+  if (steps.size() > 1) {
+    from.if_damaged = str_cat("; to go on from step ", steps[steps.size() - 2], ", remove ",
+                              from.folder, " and resume again");
+  }
+  FATHOM_TRY(state_, load_run_state(from, model_, optimizer_));
+  model_.weights_changed();
+  if (!state_.isa.empty() && state_.isa != isa_name(compute_.isa)) {
+    note(str_cat("the steps before were computed with ", state_.isa, ", these are with ",
+                 isa_name(compute_.isa), ": the bytes will not be those of either alone"));
+  }
+  return {};
 }
 
 void Trainer::note(const std::string& text) const {
@@ -174,6 +196,7 @@ Result<StepReport> Trainer::take_step() {
       update_router_bias(biases[layer], sums.loads[layer], speed);
     model_.weights_changed();
   }
+  state_.n_skipped = report.skipped ? state_.n_skipped + 1 : 0;
   report.loads = std::move(sums.loads);
   report.step_tokens = report.sequences * config_.sequence_length;
   report.spike = spikes_.observe(report.loss, state_.spikes);
@@ -198,9 +221,7 @@ Result<bool> Trainer::handle_spike(const StepReport& report) {
     return false;
   }
   const RunState now = state_;
-  FATHOM_TRY(state_, load_run_state(folder_.checkpoint(checkpoints.back()), config_.digest, model_,
-                                    optimizer_));
-  model_.weights_changed();
+  FATHOM_RETURN_IF_ERROR(load_checkpoint());
   // The batches since the checkpoint are passed over, in the stage where they were taken.
   state_.stage = now.stage;
   state_.stage_sequences = now.stage_sequences;
@@ -214,19 +235,23 @@ Result<bool> Trainer::handle_spike(const StepReport& report) {
 Status Trainer::write_logs(const StepReport& report) {
   const double tokens_per_s = static_cast<double>(report.step_tokens) / report.seconds;
   const double violation = worst_violation(report.loads);
-  FATHOM_RETURN_IF_ERROR(
-      log_->append(Json::Object{{"step", report.step},
-                                {"tokens", report.tokens},
-                                {"sequences", report.sequences},
-                                {"loss", report.loss},
-                                {"loss_main", report.loss_main},
-                                {"loss_mtp", report.loss_mtp},
-                                {"loss_balance", report.loss_balance},
-                                {"gradient_norm", report.gradient_norm},
-                                {"learning_rate", report.learning_rate},
-                                {"tokens_per_s", static_cast<float>(tokens_per_s)},
-                                {"max_violation", static_cast<float>(violation)},
-                                {"loads", loads_json(report.loads)}}));
+  Json line = Json::Object{{"step", report.step},
+                           {"tokens", report.tokens},
+                           {"sequences", report.sequences},
+                           {"loss", report.loss},
+                           {"loss_main", report.loss_main},
+                           {"loss_mtp", report.loss_mtp},
+                           {"loss_balance", report.loss_balance},
+                           {"gradient_norm", report.gradient_norm},
+                           {"learning_rate", report.learning_rate},
+                           {"tokens_per_s", static_cast<float>(tokens_per_s)},
+                           {"max_violation", static_cast<float>(violation)},
+                           {"loads", loads_json(report.loads)}};
+  if (state_.isa != isa_name(compute_.isa)) {
+    state_.isa = isa_name(compute_.isa);
+    line.set("isa", state_.isa);
+  }
+  FATHOM_RETURN_IF_ERROR(log_->append(line));
   return events_->append(hooks_.wall_time(), report.step,
                          {{"loss/total", report.loss},
                           {"loss/main", report.loss_main},
@@ -246,7 +271,23 @@ Status Trainer::checkpoint() {
   };
   const Status written = folder_.write_checkpoint(state_.step, fill);
   if (!written.ok()) return written;
-  return folder_.remove_old(config_.keep);
+  return remove_old();
+}
+
+// Not while steps are skipped: the older ones may be those to go back to.
+Status Trainer::remove_old() {
+  return state_.n_skipped > 0 ? Status() : folder_.remove_old(config_.keep);
+}
+
+Error Trainer::nothing_learned() const {
+  const auto steps = folder_.checkpoints();
+  const bool any = steps.ok() && !steps->empty();
+  return invalid_error(
+      config_.output, ": in ", state_.n_skipped, " steps in a row, up to step ", state_.step,
+      ", loss or gradients were not finite and nothing was learned; ",
+      any ? str_cat("the last checkpoint is that of step ", steps->back(), ": start a new run from")
+          : "there is no checkpoint: begin again",
+      any ? " it (model.init)" : "", " with a lower optimizer.learning_rate, or other data");
 }
 
 // Validation and samples of the weights as they are; whatever happens in them, the checkpoint is
@@ -284,7 +325,8 @@ Status Trainer::after_step(const StepReport& report) {
   FATHOM_RETURN_IF_ERROR(write_logs(report));
   if (hooks_.report) hooks_.report(report);
   const bool stopped = hooks_.stop && hooks_.stop();
-  if (stopped || finished() || is_due(config_.checkpoint_every, report.step))
+  if (state_.n_skipped >= kSkippedMax) return nothing_learned();
+  if (stopped || finished() || (is_due(config_.checkpoint_every, report.step) && !report.skipped))
     FATHOM_RETURN_IF_ERROR(checkpoint());
   if (stopped && !finished()) return Error{ErrorCode::kInterrupted, ""};
   return show(report.step);
@@ -293,7 +335,7 @@ Status Trainer::after_step(const StepReport& report) {
 Status Trainer::run() {
   // What was due when the run was stopped after writing its checkpoint.
   if (state_.step > 0) {
-    FATHOM_RETURN_IF_ERROR(folder_.remove_old(config_.keep));
+    FATHOM_RETURN_IF_ERROR(remove_old());
     FATHOM_RETURN_IF_ERROR(show(state_.step));
   }
   while (!finished()) {

@@ -47,6 +47,7 @@ struct TrainerHooks {
   std::function<Status(int64_t stage, int64_t index, std::span<int32_t> tokens,
                        std::span<uint8_t> mask)>
       sequence;
+  RunInputs inputs;  // a checkpoint of others is not continued
   // Writes the weights in the published format into a checkpoint's folder.
   std::function<Status(const std::string& folder)> save_weights;
   std::function<Result<Evaluation>()> evaluate;              // may be empty
@@ -72,6 +73,7 @@ class Trainer {
   Trainer(const RunConfig& config, Compute compute, Trainee& model, TrainerHooks hooks,
           RunFolder folder);
   bool finished() const;
+  Status load_checkpoint();
   void enter_stage();
   Result<StepReport> take_step();
   Status load_batch(int64_t n_sequences);
@@ -80,6 +82,8 @@ class Trainer {
   Status after_step(const StepReport& report);
   Status write_logs(const StepReport& report);
   Status checkpoint();
+  Status remove_old();
+  Error nothing_learned() const;
   Status show(int64_t step);
   void note(const std::string& text) const;
 

@@ -1,6 +1,6 @@
-// For tests of the training loop: a model of a few lines (a table of next-token
-// logits, experts that are bias vectors chosen by a router bias) and a run of
-// it, so that hundreds of steps take milliseconds.
+// For tests of the training loop: a model of a few lines (a table of next-token logits, experts
+// that are bias vectors chosen by a router bias) and a run of it, so that hundreds of steps take
+// milliseconds.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -38,7 +38,9 @@ class SmallModel : public Trainee {
   std::span<float> values() override { return values_; }
   std::span<float> gradients() override { return gradients_; }
   std::vector<std::span<float>> router_biases() override { return {std::span(bias_)}; }
-  void weights_changed() override { ++n_changes; }
+  void weights_changed() override {
+    if (++n_changes == spoil_at) values_[0] = std::numeric_limits<float>::quiet_NaN();
+  }
   int64_t n_mtp_modules() const override { return 0; }
 
   Result<LossSums> forward_backward(std::span<const int32_t> tokens, std::span<const uint8_t> mask,
@@ -56,7 +58,7 @@ class SmallModel : public Trainee {
     return sums;
   }
 
-  int n_changes = 0;
+  int n_changes = 0, spoil_at = -1;
   static constexpr int32_t kPoison = kVocab;  // a token whose gradient is infinite
 
  private:
@@ -140,7 +142,8 @@ class SmallRun {
                                          : static_cast<uint64_t>(*(&token - 1)) * 7 % kVocab);
       }
       for (uint8_t& counts : mask) counts = &counts - mask.data() != 3;
-      if (stage == bad_stage && index == bad_index) tokens[5] = SmallModel::kPoison;
+      const bool bad = (stage == bad_stage && index == bad_index) || n_steps >= bad_from_step - 1;
+      if (bad) tokens[5] = SmallModel::kPoison;
       return {};
     };
     hooks.save_weights = [this](const std::string& path) {
@@ -153,7 +156,7 @@ class SmallRun {
   }
   Status train(bool resume, int n_threads = 1) {
     Pool pool(n_threads);
-    auto trainer = Trainer::create(config_, {Isa::kRef, &pool}, model, hooks, resume);
+    auto trainer = Trainer::create(config_, {isa, &pool}, model, hooks, resume);
     if (!trainer.ok()) return trainer.error();
     const Status status = (*trainer)->run();
     state = (*trainer)->state();
@@ -169,9 +172,11 @@ class SmallRun {
 
   SmallModel model;
   TrainerHooks hooks;
+  Isa isa = Isa::kRef;
   RunState state;
   int n_steps = 0, stop_after = -1, n_saves = 0;
   int64_t bad_stage = -1, bad_index = -1;
+  int bad_from_step = std::numeric_limits<int>::max();  // of those of this process
   std::vector<std::pair<int64_t, int64_t>> sequences;
   std::vector<std::string> notes;
   std::vector<double> losses;

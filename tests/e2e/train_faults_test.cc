@@ -158,6 +158,36 @@ TEST(TrainFaults, AnotherRecipeIsNoResume) {
   train_well(folder.resume("run", {"steps=3", "evaluate.every=1", "sample.tokens=4"}));
 }
 
+TEST(TrainFaults, ADamagedCheckpointIsNotTrainedOn) {
+  const TrainingFolder folder;
+  train_well(folder.train("run", {"steps=10"}));
+  const std::string state = folder.checkpoint("run", 10) + "/trainer_state.safetensors";
+  std::string bytes = read_file(state);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  folder.dir.write(state.substr(folder.output("").size()), bytes);
+  const RunResult result = run_fathom(folder.resume("run", {"steps=20"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find(state + " is damaged"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("to go on from step 5, remove"), std::string::npos) << result.err;
+  EXPECT_EQ(folder.checkpoints("run"), (std::vector<int64_t>{5, 10}));
+  std::filesystem::remove_all(folder.checkpoint("run", 10));
+  train_well(folder.resume("run", {"steps=10"}));
+}
+
+TEST(TrainFaults, OtherShardsAreNoResume) {
+  const TrainingFolder folder;
+  train_well(folder.train("run", {"steps=2"}));
+  const RunResult made =
+      run_fathom({"data", folder.dir.file("documents.jsonl"), "--tokenizer",
+                  folder.dir.file("tokenizer"), "--output", folder.dir.file("shards"),
+                  "--validation-fraction", "0.2", "--force", "--quiet"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const RunResult result = run_fathom(folder.resume("run", {"steps=4"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find(folder.output("shards") + " holds other shards"), std::string::npos)
+      << result.err;
+}
+
 TEST(TrainFaults, NothingHeldOutIsANoteAndTheRunGoesOn) {
   const TrainingFolder folder;
   const RunResult made = run_fathom({"data", folder.dir.file("documents.jsonl"), "--tokenizer",

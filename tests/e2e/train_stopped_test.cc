@@ -118,6 +118,9 @@ TEST(TrainStopped, OnATerminalCtrlCEndsWithinAStep) {
   Terminal terminal(arguments);
   ASSERT_TRUE(terminal.expect("step 1/")) << terminal.output();
   terminal.type("\x03");
+  EXPECT_TRUE(terminal.expect("stopped after step ")) << terminal.output();
+  EXPECT_TRUE(terminal.expect("fathom train --resume " + folder.output("run") + " goes on"))
+      << terminal.output();
   EXPECT_EQ(terminal.wait(), 130);
   EXPECT_EQ(folder.checkpoints("run").empty(), false);
 }

@@ -213,6 +213,32 @@ TEST(Train, ARunStartsFromTheWeightsOfAnother) {
   EXPECT_LT(after, std::log(263) - 1);
 }
 
+// A checkpoint holds the model: what the run began with may have changed or gone.
+TEST(Train, AResumedRunNeedsNeitherInitNorTheConfigThatItBeganWith) {
+  const TrainingFolder folder;
+  train_well(folder.train("first", {"steps=2"}));
+  std::string config = training_configuration();
+  const size_t inline_begin = config.find("[model.inline]");
+  config.erase(inline_begin, config.find("[data]") - inline_begin);
+  config.replace(config.find("init_std = 0.05"), 15, "init = \"first\"");
+  folder.dir.write("run.toml", config);
+  train_well(folder.train("whole", {"steps=4"}));
+  train_well(folder.train("parts", {"steps=2"}));
+  fs::rename(folder.output("first"), folder.output("elsewhere"));
+  train_well(folder.resume("parts", {"steps=4"}));
+  expect_same_files(folder.checkpoint("whole", 4), folder.checkpoint("parts", 4));
+  // The checkpoint's own config.json is held against what was written.
+  const std::string path = folder.checkpoint("parts", 4).substr(folder.output("").size());
+  std::string json = read_file(folder.dir.file(path + "/config.json"));
+  const size_t theta = json.find("\"rope_theta\": 10000.0");
+  ASSERT_NE(theta, std::string::npos) << json;
+  folder.dir.write(path + "/config.json", json.replace(theta, 21, "\"rope_theta\": 20000.0"));
+  const RunResult result = run_fathom(folder.resume("parts", {"steps=6"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("config.json is not what the run wrote"), std::string::npos)
+      << result.err;
+}
+
 TEST(Train, AnotherSeedIsAnotherRun) {
   const TrainingFolder folder;
   train_well(folder.train("seven", {"steps=1"}));
