@@ -17,11 +17,17 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
+
+
+def run(command):
+    # Somewhere else: some peers write a log where they are started.
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace",
+                          check=False, cwd=tempfile.gettempdir())
 
 
 def run_json(command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace",
-                          check=False)
+    done = run(command)
     if done.returncode != 0:
         sys.exit(f"compare: {command[0]} failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}")
     return json.loads(done.stdout)
@@ -31,7 +37,7 @@ def ours(args, kind, depth, batch=1):
     """Tokens per second of one test, and the result as bench prints it."""
     command = [args.fathom, "bench", "--threads", args.threads, "--repeat", 1, "--json", "--quiet",
                "--depth", depth, "--seconds", 1, *args.fathom_args]
-    command += ["--model", args.model] if args.model else []
+    command += ["--model", args.model]
     command += ["--prompt", args.prompt, "--batch", "none"] if kind == "prefill" else ["--prompt", "none", "--batch", batch]
     for result in run_json(command)["results"]:
         if result["test"] == kind:
@@ -54,12 +60,16 @@ def peer_batch(args, n):
     length = args.generate
     command = [args.batched, "-m", args.peer_model, "-t", args.threads, "-c", 2 * length * n, "-npp", length,
                "-ntg", length, "-npl", n, "--output-format", "jsonl", *args.peer_args]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace",
-                          check=False)
+    done = run(command)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not lines:
         sys.exit(f"compare: {args.batched} failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}")
     return json.loads(lines[-1])["speed_tg"]
+
+
+def program(variable, default=None):
+    path = os.environ.get(variable, default)
+    return os.path.abspath(path) if path else None
 
 
 def parse_args():
@@ -77,10 +87,11 @@ def parse_args():
     parser.add_argument("--fathom-args", type=str.split, default=[])
     parser.add_argument("--peer-args", type=str.split, default=[])
     args = parser.parse_args()
-    args.model = args.model or args.peer_model
-    args.fathom = os.environ.get("FATHOM", pathlib.Path(__file__).parent.parent / "build/release/fathom")
-    args.peer = os.environ.get("FATHOM_PEER_BENCH")
-    args.batched = os.environ.get("FATHOM_PEER_BATCHED_BENCH")
+    args.peer_model = os.path.abspath(args.peer_model)
+    args.model = os.path.abspath(args.model or args.peer_model)
+    args.fathom = program("FATHOM", pathlib.Path(__file__).parent.parent / "build/release/fathom")
+    args.peer = program("FATHOM_PEER_BENCH")
+    args.batched = program("FATHOM_PEER_BATCHED_BENCH")
     if not args.peer and args.kinds:
         parser.error("FATHOM_PEER_BENCH is not set: the path of a llama-bench program")
     if not args.batched and args.batches:
