@@ -132,7 +132,7 @@ int64_t pass_panels(const QuantRange& args, const BlockOfRows& rows, int64_t fir
     QuantPanel panels[P];
     for (int p = 0; p < P; ++p) {
       panels[p] = panel_at<quant_format(U::kType).packed>(args, n + p * kPanelWidth);
-      if (kSpreadFetch<U, P>) panels[p].ahead = 0;
+      panels[p].ahead = kSpreadFetch<U, P> ? 0 : panels[p].ahead * P;  // of rows: the next P panels
     }
     add_panels<U>(args, panels, rows, scratch, states);
     for (int p = 0; p < P; ++p)
