@@ -7,14 +7,14 @@
 #include <bit>
 #include <cerrno>
 #include <climits>
-#include <optional>
 
 #include "base/crc32c.h"
 
 namespace fathom {
 namespace {
 
-constexpr int64_t kLogBytesMax = int64_t{4} << 30;
+constexpr int64_t kLogBlockBytes = int64_t{1} << 16;
+constexpr int64_t kLogLineBytesMax = int64_t{1} << 28;
 
 template <typename T>
 void append_fixed(std::string& out, T value) {
@@ -65,7 +65,7 @@ Status write_all(const FileDescriptor& file, std::string_view bytes) {
 }
 
 Result<FileDescriptor> open_to_append(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd < 0) return io_error(str_cat("cannot write ", path));
   return FileDescriptor(fd, 0);
 }
@@ -75,11 +75,80 @@ std::string host_name() {
   return ::gethostname(name, HOST_NAME_MAX) == 0 ? name : "unknown";
 }
 
-// The step of a line; nothing if it is no line of a run's log.
-std::optional<int64_t> step_of(const Result<Json>& line) {
-  const Json* step = line.ok() ? line->find("step") : nullptr;
-  if (step == nullptr || !step->is_int()) return std::nullopt;
-  return step->as_int();
+// A file, read backwards.
+class LinesFromEnd {
+ public:
+  LinesFromEnd(int fd, int64_t size) : fd_(fd), begin_(size) {}
+
+  // Where the line begins that ends before `end`: behind the newline before it, or 0. end falls
+  // from call to call.
+  Result<int64_t> begin_of_line(int64_t end) {
+    bytes_.resize(static_cast<size_t>(end - begin_));
+    for (;;) {
+      const size_t newline = bytes_.rfind('\n');
+      if (newline != std::string::npos) return begin_ + static_cast<int64_t>(newline) + 1;
+      if (begin_ == 0) return 0;
+      FATHOM_RETURN_IF_ERROR(read_before());
+    }
+  }
+  // Of what begin_of_line has looked at.
+  std::string_view text(int64_t begin, int64_t end) const {
+    return std::string_view(bytes_).substr(static_cast<size_t>(begin - begin_),
+                                           static_cast<size_t>(end - begin));
+  }
+
+ private:
+  // As much again as there is: a long line is not copied for each block.
+  Status read_before() {
+    const auto there = static_cast<int64_t>(bytes_.size());
+    if (there > kLogLineBytesMax) return exhausted_error("a line is too long for a run's log");
+    const int64_t n = std::min(begin_, std::max(kLogBlockBytes, there));
+    std::string before(static_cast<size_t>(n), '\0');
+    for (int64_t done = 0; done < n;) {
+      const ssize_t got =
+          ::pread(fd_, before.data() + done, static_cast<size_t>(n - done), begin_ - n + done);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return io_error("cannot read it");
+      done += got;
+    }
+    bytes_.insert(0, before);
+    begin_ -= n;
+    return {};
+  }
+
+  int fd_;
+  int64_t begin_;      // in the file, of:
+  std::string bytes_;  // what is not given yet, or its end
+};
+
+// Where a log goes on.
+struct LogEnd {
+  int64_t bytes = 0;
+  std::vector<Json> last;  // the lines of last_step
+};
+
+Result<LogEnd> find_log_end(int fd, int64_t size, int64_t last_step, int64_t n_rollbacks) {
+  LinesFromEnd lines(fd, size);
+  LogEnd out;
+  FATHOM_TRY(out.bytes, lines.begin_of_line(size));  // the rest is half a line
+  for (int64_t end = out.bytes; end > 0;) {
+    FATHOM_TRY(const int64_t begin, lines.begin_of_line(end - 1));
+    Result<Json> line = parse_json(lines.text(begin, end - 1));
+    const Json* step = line.ok() ? line->find("step") : nullptr;
+    const Json* rollback = line.ok() ? line->find("rollback") : nullptr;
+    const bool stays = step != nullptr && step->is_int() && step->as_int() <= last_step &&
+                       (rollback == nullptr || rollback->as_int() <= n_rollbacks);
+    if (!stays) {
+      if (!out.last.empty()) break;
+      out.bytes = begin;
+    } else if (step->as_int() < last_step) {
+      break;
+    } else {
+      out.last.push_back(std::move(line).value());
+    }
+    end = begin;
+  }
+  return out;
 }
 
 }  // namespace
@@ -133,25 +202,15 @@ Status EventFile::append(double wall_time, int64_t step, const Scalars& scalars)
   return write_all(file_, tf_record(scalars_event(wall_time, step, scalars)));
 }
 
-Result<RunLog> RunLog::open(const std::string& path, int64_t last_step) {
-  std::vector<Json> last;
-  if (path_exists(path)) {
-    FATHOM_TRY(const std::string text, read_file(path, kLogBytesMax));
-    std::string kept;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = text.find('\n', begin);
-      if (end == std::string::npos) break;
-      const std::string_view line = std::string_view(text).substr(begin, end - begin);
-      Result<Json> json = parse_json(line);
-      const std::optional<int64_t> step = step_of(json);
-      if (step && *step <= last_step) kept.append(line).append("\n");
-      if (step == last_step) last.push_back(std::move(json).value());
-      begin = end + 1;
-    }
-    if (kept != text) FATHOM_RETURN_IF_ERROR(write_file(path, kept, /*force=*/true));
-  }
+Result<RunLog> RunLog::open(const std::string& path, int64_t last_step, int64_t n_rollbacks) {
   FATHOM_TRY(FileDescriptor file, open_to_append(path));
-  return RunLog(std::move(file), std::move(last));
+  const off_t size = ::lseek(file.get(), 0, SEEK_END);
+  if (size < 0) return io_error(str_cat("cannot read ", path));
+  Result<LogEnd> end = find_log_end(file.get(), size, last_step, n_rollbacks);
+  if (!end.ok()) return Error{end.error().code, str_cat(path, ": ", end.error().message)};
+  if (end->bytes < size && ::ftruncate(file.get(), end->bytes) != 0)
+    return io_error(str_cat("cannot write ", path));
+  return RunLog(std::move(file), std::move(end->last));
 }
 
 bool RunLog::had(int64_t step, std::string_view field) const {

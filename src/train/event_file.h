@@ -45,9 +45,10 @@ class EventFile {
 
 class RunLog {
  public:
-  // Lines whose "step" is beyond last_step are dropped, also a last line that a killed run left
-  // half-written: what follows writes them again.
-  static Result<RunLog> open(const std::string& path, int64_t last_step);
+  // The log ends after its last line of a step that is not beyond last_step, and not of a
+  // "rollback" beyond n_rollbacks: what follows writes again what is cut off, also a line that a
+  // killed run left half-written. Only what is cut off is read, from the end.
+  static Result<RunLog> open(const std::string& path, int64_t last_step, int64_t n_rollbacks);
   Status append(const Json& line);
   // Whether a line of this step had the field when the log was opened, if the step is last_step;
   // false for all others.

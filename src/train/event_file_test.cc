@@ -65,14 +65,14 @@ TEST(RunLog, GoesOnWhereTheCheckpointStands) {
   TempFolder folder;
   const std::string path = folder / "log.jsonl";
   {
-    auto log = RunLog::open(path, 0);
+    auto log = RunLog::open(path, 0, 0);
     ASSERT_TRUE(log.ok());
     for (int64_t step : {1, 2, 3})
       ASSERT_TRUE(log->append(Json::Object{{"step", step}, {"loss", 0.5f}}).ok());
   }
   std::ofstream(path, std::ios::app) << "{\"step\":4,\"lo";  // killed here
   {
-    auto log = RunLog::open(path, 2);
+    auto log = RunLog::open(path, 2, 0);
     ASSERT_TRUE(log.ok());
     EXPECT_TRUE(log->had(2, "loss"));
     EXPECT_FALSE(log->had(2, "samples"));
@@ -80,7 +80,43 @@ TEST(RunLog, GoesOnWhereTheCheckpointStands) {
     ASSERT_TRUE(log->append(Json::Object{{"step", int64_t{3}}}).ok());
   }
   EXPECT_EQ(text_of(path), "{\"step\":1,\"loss\":0.5}\n{\"step\":2,\"loss\":0.5}\n{\"step\":3}\n");
-  EXPECT_FALSE(RunLog::open(folder / "none/log.jsonl", 0).ok());
+  EXPECT_FALSE(RunLog::open(folder / "none/log.jsonl", 0, 0).ok());
+}
+
+// A line of a rollback stands behind the step it went back to.
+TEST(RunLog, RollbacksStayUnlessTheyAreDoneAgain) {
+  TempFolder folder;
+  const std::string path = folder / "log.jsonl";
+  const std::string before = "{\"step\":4,\"loss\":0.5}\n{\"step\":4,\"validation_loss\":0.5}\n";
+  const std::string first = "{\"step\":4,\"rollback\":1}\n",
+                    second = "{\"step\":4,\"rollback\":2}\n";
+  for (const auto& [n_rollbacks, expected] :
+       {std::pair{0, before}, {1, before + first}, {2, before + first + second}}) {
+    testing_support::put_file(path, before + first + second + "{\"step\":5,\"loss\":0.5}\n");
+    const auto log = RunLog::open(path, 4, n_rollbacks);
+    ASSERT_TRUE(log.ok()) << log.error().message;
+    EXPECT_TRUE(log->had(4, "validation_loss"));
+    EXPECT_EQ(text_of(path), expected);
+  }
+}
+
+// Method: a log of 5 GiB, nearly all of it a hole in the file, that nobody could read in time.
+TEST(RunLog, ALongLogIsCutFromItsEnd) {
+  TempFolder folder;
+  const std::string path = folder / "log.jsonl";
+  constexpr int64_t kHole = int64_t{5} << 30;
+  testing_support::put_file(path, "");
+  std::filesystem::resize_file(path, kHole);
+  // A line longer than a block, on each side of the cut.
+  const std::string loads(200'000, '7');
+  const std::string kept =
+      "\n{\"step\":1,\"loads\":\"" + loads + "\"}\n{\"step\":2,\"loads\":\"\"}\n";
+  std::ofstream(path, std::ios::app) << kept << "{\"step\":3,\"loads\":\"" << loads << "\"}\n";
+  auto log = RunLog::open(path, 2, 0);
+  ASSERT_TRUE(log.ok()) << log.error().message;
+  EXPECT_TRUE(log->had(2, "loads"));
+  EXPECT_EQ(static_cast<int64_t>(std::filesystem::file_size(path)),
+            kHole + static_cast<int64_t>(kept.size()));
 }
 
 }  // namespace

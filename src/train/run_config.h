@@ -40,7 +40,7 @@ struct OptimizerConfig {
 };
 
 struct SpikeConfig {
-  double factor = 0;  // of the loss's usual deviation above its mean; 0: nothing is looked for
+  double factor = 8;  // of the loss's usual deviation above its mean; 0: nothing is looked for
   int64_t warmup_steps = 100;
   bool rollback = false;       // go back to the last checkpoint and pass over the batches since
   int64_t rollbacks_max = 10;  // then the run goes on, spike or not

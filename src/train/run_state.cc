@@ -68,6 +68,7 @@ std::string to_json(const RunState& state) {
                            {"spikes_seen", state.spikes.n_seen},
                            {"spikes_mean_bits", bits(state.spikes.mean)},
                            {"spikes_variance_bits", bits(state.spikes.variance)},
+                           {"spikes_in_row", state.spikes.n_in_row},
                            {"rollbacks", state.spikes.n_rollbacks}})
       .dump();
 }
@@ -87,9 +88,11 @@ Status read_later_fields(const Json& json, const std::string& name, StoredState&
   const auto bad = [&name](const char* field) {
     return invalid_error(name, ": ", field, " in its metadata is no such thing");
   };
-  if (const Json* skipped = json.find("skipped")) {
-    if (!skipped->is_int() || skipped->as_int() < 0) return bad("skipped");
-    out.state.n_skipped = skipped->as_int();
+  for (const auto& [field, value] : {std::pair{"skipped", &out.state.n_skipped},
+                                     std::pair{"spikes_in_row", &out.state.spikes.n_in_row}}) {
+    const Json* member = json.find(field);
+    if (member != nullptr && (!member->is_int() || member->as_int() < 0)) return bad(field);
+    if (member != nullptr) *value = member->as_int();
   }
   if (const Json* model = json.find("model")) {
     if (!model->is_int()) return bad("model");

@@ -17,8 +17,12 @@ bool SpikeDetector::observe(double loss, SpikeState& state) const {
   if (factor_ > 0 && state.n_seen >= warmup_steps_) {
     const double deviation =
         std::max(std::sqrt(state.variance), kDeviationMin * std::fabs(state.mean));
-    if (loss > state.mean + factor_ * deviation) return true;
+    if (loss > state.mean + factor_ * deviation) {
+      if (++state.n_in_row <= kInRowMax) return true;
+      state.forget_level();
+    }
   }
+  state.n_in_row = 0;
   const double rest = state.n_seen == 0 ? 1.0 : 1.0 - kDecay;
   const double difference = loss - state.mean;
   state.mean += rest * difference;

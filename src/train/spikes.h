@@ -9,13 +9,20 @@ namespace fathom {
 
 struct SpikeState {
   int64_t n_seen = 0;
-  double mean = 0;      // running, of the losses that were no spikes
-  double variance = 0;  // running
+  double mean = 0;       // running, of the losses that were no spikes
+  double variance = 0;   // running
+  int64_t n_in_row = 0;  // finite spikes up to the last step
   int64_t n_rollbacks = 0;
+
+  // The losses to come are of another level: other text. Counted as from the run's beginning.
+  void forget_level() { *this = {.n_rollbacks = n_rollbacks}; }
 };
 
 class SpikeDetector {
  public:
+  // After so many in a row it is no spike, but a new level.
+  static constexpr int64_t kInRowMax = 5;
+
   // factor 0 finds only losses that are not finite.
   SpikeDetector(double factor, int64_t warmup_steps)
       : factor_(factor), warmup_steps_(warmup_steps) {}

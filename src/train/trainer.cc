@@ -65,7 +65,8 @@ Result<std::unique_ptr<Trainer>> Trainer::create(const RunConfig& config, Comput
     model.weights_changed();
   }
   const int64_t step = trainer->state_.step;
-  FATHOM_TRY(trainer->log_, RunLog::open(trainer->folder_.file("log.jsonl"), step));
+  const int64_t n_rollbacks = trainer->state_.spikes.n_rollbacks;
+  FATHOM_TRY(trainer->log_, RunLog::open(trainer->folder_.file("log.jsonl"), step, n_rollbacks));
   FATHOM_TRY(trainer->events_,
              EventFile::create(config.output, trainer->hooks_.wall_time(), step + 1));
   return trainer;
@@ -111,6 +112,7 @@ void Trainer::enter_stage() {
   while (state_.stage + 1 < static_cast<int64_t>(config_.stages.size()) && over()) {
     ++state_.stage;
     state_.stage_sequences = 0;
+    state_.spikes.forget_level();
   }
 }
 
@@ -211,8 +213,9 @@ Result<StepReport> Trainer::take_step() {
 // Whether the run went back: then the step counts as not done.
 Result<bool> Trainer::handle_spike(const StepReport& report) {
   if (!report.spike && !report.skipped) return false;
-  note(str_cat("step ", report.step, ": loss ", Json(report.loss).dump(), " is a spike",
-               report.skipped ? "; its gradients are not finite, nothing was updated" : ""));
+  note(str_cat("step ", report.step, ", loss ", report.loss, ": ",
+               report.skipped ? "the gradients are not finite, nothing was updated"
+                              : "a spike, far above the losses before"));
   if (!config_.spikes.rollback || state_.spikes.n_rollbacks >= config_.spikes.rollbacks_max)
     return false;
   FATHOM_TRY(const std::vector<int64_t> checkpoints, folder_.checkpoints());
@@ -223,12 +226,20 @@ Result<bool> Trainer::handle_spike(const StepReport& report) {
   const RunState now = state_;
   FATHOM_RETURN_IF_ERROR(load_checkpoint());
   // The batches since the checkpoint are passed over, in the stage where they were taken.
+  if (state_.stage != now.stage) state_.spikes.forget_level();
   state_.stage = now.stage;
   state_.stage_sequences = now.stage_sequences;
+  state_.spikes.n_in_row = now.spikes.n_in_row;
   state_.spikes.n_rollbacks = now.spikes.n_rollbacks + 1;
   note(str_cat("back to step ", state_.step, "; the batches since then are skipped"));
-  FATHOM_TRY(log_, RunLog::open(folder_.file("log.jsonl"), state_.step));
+  FATHOM_TRY(log_, RunLog::open(folder_.file("log.jsonl"), state_.step, now.spikes.n_rollbacks));
   FATHOM_TRY(events_, EventFile::create(config_.output, hooks_.wall_time(), state_.step + 1));
+  Json line = Json::Object{{"step", state_.step},
+                           {"rollback", state_.spikes.n_rollbacks},
+                           {"from_step", report.step},
+                           {"loss", report.loss}};
+  if (report.skipped) line.set("skipped", true);
+  FATHOM_RETURN_IF_ERROR(log_->append(line));
   return true;
 }
 
@@ -247,6 +258,8 @@ Status Trainer::write_logs(const StepReport& report) {
                            {"tokens_per_s", static_cast<float>(tokens_per_s)},
                            {"max_violation", static_cast<float>(violation)},
                            {"loads", loads_json(report.loads)}};
+  if (report.spike) line.set("spike", true);
+  if (report.skipped) line.set("skipped", true);
   if (state_.isa != isa_name(compute_.isa)) {
     state_.isa = isa_name(compute_.isa);
     line.set("isa", state_.isa);

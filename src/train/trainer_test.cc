@@ -120,7 +120,7 @@ TEST(Trainer, GradientsThatAreNotFiniteUpdateNothing) {
   ASSERT_TRUE(run.train(false).ok());
   EXPECT_TRUE(std::equal(before.begin(), before.end(), run.model.values().begin()));
   ASSERT_EQ(run.notes.size(), 1u);
-  EXPECT_NE(run.notes[0].find("spike"), std::string::npos);
+  EXPECT_NE(run.notes[0].find("not finite"), std::string::npos);
 }
 
 TEST(Trainer, ASpikeSendsTheRunBackPastItsBatches) {

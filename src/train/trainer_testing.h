@@ -3,8 +3,6 @@
 // milliseconds.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -128,8 +126,7 @@ class SmallRun {
  public:
   SmallRun(const TempFolder& folder, const std::vector<std::string>& sets = {}) {
     auto config = parse_run_config(kConfig, "run.toml", folder.path(), sets);
-    EXPECT_TRUE(config.ok()) << config.error().message;
-    config_ = *config;
+    config_ = config.value();
     hooks.sequence = [this](int64_t stage, int64_t index, std::span<int32_t> tokens,
                             std::span<uint8_t> mask) -> Status {
       sequences.emplace_back(stage, index);
