@@ -56,6 +56,7 @@ InterruptScope::InterruptScope(bool also_term) {
 InterruptScope::~InterruptScope() { --scopes; }
 
 bool interrupted() { return flag.load(); }
+int interrupt_fd() { return wake[0]; }
 void wait_until_interrupted() {
   while (!interrupted()) {
     pollfd waited = {.fd = wake[0], .events = POLLIN, .revents = 0};

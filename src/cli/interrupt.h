@@ -23,6 +23,8 @@ class InterruptScope {
 };
 
 bool interrupted();
+// Something can be read from it once interrupted() is true: for those who wait for a file too.
+int interrupt_fd();
 // For programs that have nothing else to do; within a scope.
 void wait_until_interrupted();
 // Whether it was SIGTERM that interrupted.

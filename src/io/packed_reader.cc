@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <lzma.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -137,13 +138,25 @@ struct PackedReader::State {
   bool done = false;
   int64_t bytes_read = 0;
   std::optional<int64_t> size;  // of a regular file
+  int stop_fd = -1;
+
+  // A signal may come just before a read that then waits for ever: so we wait for both at once.
+  Status wait() const {
+    if (size) return {};
+    std::array<pollfd, 2> waited = {{{file.get(), POLLIN, 0}, {stop_fd, POLLIN, 0}}};
+    while (::poll(waited.data(), waited.size(), -1) < 0) {
+      if (errno != EINTR) return io_error(str_cat("cannot read ", name));
+    }
+    return waited[1].revents == 0 ? Status{} : Error{ErrorCode::kInterrupted, ""};
+  }
 
   Status fill() {
     if (!input.empty()) std::memmove(buffer.data(), input.data(), input.size());
     size_t have = input.size();
     while (!at_end && have < buffer.size()) {
+      FATHOM_RETURN_IF_ERROR(wait());
       const ssize_t n = ::read(file.get(), buffer.data() + have, buffer.size() - have);
-      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       if (n < 0) return io_error(str_cat("cannot read ", name));
       if (n == 0) at_end = true;
       have += static_cast<size_t>(n);
@@ -163,18 +176,17 @@ const std::string& PackedReader::name() const { return state_->name; }
 int64_t PackedReader::packed_bytes_read() const { return state_->bytes_read; }
 std::optional<int64_t> PackedReader::packed_bytes() const { return state_->size; }
 
-Result<PackedReader> PackedReader::open(const std::string& path) {
+Result<PackedReader> PackedReader::open(const std::string& path, int stop_fd) {
   auto state = std::make_unique<State>();
+  state->stop_fd = stop_fd;
   state->name = path == "-" ? "standard input" : path;
   const int fd = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return io_error(str_cat("cannot open ", path));
+  if (fd < 0) return io_error(str_cat("cannot open ", state->name));
   state->file = FileDescriptor(fd, 0);
   struct stat info = {};
   if (::fstat(fd, &info) != 0) return io_error(str_cat("cannot read ", state->name));
   if (S_ISDIR(info.st_mode)) return invalid_error(path, " is a folder; give its files");
   if (S_ISREG(info.st_mode)) state->size = info.st_size;
-  FATHOM_RETURN_IF_ERROR(state->fill());
-  state->decoder = decoder_for({state->input.data(), state->input.size()});
   return PackedReader(std::move(state));
 }
 
@@ -183,6 +195,7 @@ Result<size_t> PackedReader::read(std::span<char> out) {
   const size_t wanted = out.size();
   while (!s.done && out.size() == wanted && wanted > 0) {
     if (s.input.empty() && !s.at_end) FATHOM_RETURN_IF_ERROR(s.fill());
+    if (!s.decoder) s.decoder = decoder_for({s.input.data(), s.input.size()});
     const size_t before = s.input.size();
     switch (s.decoder->run(s.input, out, s.at_end)) {
       case Decoder::Outcome::kEnd:

@@ -16,8 +16,10 @@ namespace fathom {
 
 class PackedReader {
  public:
-  // "-" is standard input. Errors: no such file, a folder.
-  static Result<PackedReader> open(const std::string& path);
+  // "-" is standard input. Nothing is read of it yet. stop_fd: once there is something to read from
+  // it, reads that would wait for a pipe end with kInterrupted; -1: nothing stops them. Errors: no
+  // such file, a folder.
+  static Result<PackedReader> open(const std::string& path, int stop_fd = -1);
   PackedReader(PackedReader&&) noexcept;
   PackedReader& operator=(PackedReader&&) noexcept;
   ~PackedReader();

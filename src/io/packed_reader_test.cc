@@ -1,10 +1,17 @@
 // Goal: packed files come back as what was packed, whatever the sizes of reads, and damaged ones
-// are one sentence. Method: files made by each library; every prefix of a small one.
+// are one sentence. Method: files made by each library; every prefix of a small one; a pipe that
+// stays open.
 #include "io/packed_reader.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
 
 #include "base/str_cat.h"
+#include "io/files.h"
 #include "tests/support/packed.h"
 #include "tests/support/temp_folder.h"
 
@@ -80,6 +87,23 @@ TEST(PackedReader, DamagedBytesNeverCrash) {
       }
     }
   }
+}
+
+TEST(PackedReader, AReadThatWaitsForAPipeCanBeStopped) {
+  TempFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const FileDescriptor writer(::open((folder / "pipe").c_str(), O_RDWR), 0);  // waits for nobody
+  std::array<int, 2> stop = {};
+  ASSERT_EQ(::pipe(stop.data()), 0);
+  const FileDescriptor stop_read(stop[0], 0), stop_write(stop[1], 0);
+  PackedReader reader = PackedReader::open(folder / "pipe", stop_read.get()).value();
+  EXPECT_FALSE(reader.packed_bytes().has_value());
+  ASSERT_EQ(::write(writer.get(), "some text", 9), 9);
+  ASSERT_EQ(::write(stop_write.get(), "x", 1), 1);
+  std::string piece(100, '\0');
+  const auto got = reader.read(piece);
+  ASSERT_FALSE(got.ok());
+  EXPECT_EQ(got.error().code, ErrorCode::kInterrupted);
 }
 
 TEST(PackedReader, NamesWhatIsNotThere) {
