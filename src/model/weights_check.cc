@@ -122,6 +122,7 @@ class Checker {
       return invalid_error(where(name), ": a scale of block ", i, " of ", n_blocks,
                            " is not a finite number; the file is damaged");
     }
+    if (release_) checkpoint_.release_pages(name);
     return {};
   }
 
