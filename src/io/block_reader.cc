@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "base/math.h"
@@ -19,6 +18,10 @@ namespace {
 // Large enough that a disk streams, small enough that all readers share one expert.
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
+// A reader needs little, and a limit on data (ulimit -d) counts stacks whole: those of 8 MiB would
+// take the place of experts.
+constexpr size_t kStackBytes = size_t{256} << 10;
+
 double seconds_between(std::chrono::steady_clock::time_point a,
                        std::chrono::steady_clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
@@ -28,14 +31,23 @@ double seconds_between(std::chrono::steady_clock::time_point a,
 
 Result<std::unique_ptr<BlockReader>> BlockReader::create(int n_threads) {
   std::unique_ptr<BlockReader> reader(new BlockReader());
+  pthread_attr_t small;
+  FATHOM_CHECK(
+      ::pthread_attr_init(&small) == 0 && ::pthread_attr_setstacksize(&small, kStackBytes) == 0,
+      "a stack of ", kStackBytes, " bytes");
+  const auto work = [](void* r) -> void* {
+    static_cast<BlockReader*>(r)->work();
+    return nullptr;
+  };
   for (int i = 0; i < n_threads; ++i) {
-    try {
-      reader->threads_.emplace_back([r = reader.get()] { r->work(); });
-    } catch (const std::system_error&) {
-      if (i > 0) break;
-      return Error{ErrorCode::kIo, "cannot start a thread that reads weights"};
-    }
+    pthread_t thread = {};
+    if (::pthread_create(&thread, &small, work, reader.get()) != 0) break;
+    reader->threads_.push_back(thread);
   }
+  ::pthread_attr_destroy(&small);
+  if (reader->threads_.empty())
+    return exhausted_error(
+        "the system starts no thread that reads weights; raise the limit of threads (ulimit -u)");
   return reader;
 }
 
@@ -45,7 +57,7 @@ BlockReader::~BlockReader() {
     stop_ = true;
   }
   work_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (const pthread_t thread : threads_) ::pthread_join(thread, nullptr);
 }
 
 Status BlockReader::add_file(const std::string& path, int64_t size) {

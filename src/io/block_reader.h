@@ -5,6 +5,8 @@
 // One thread submits and takes what is done; the threads of this class only read.
 #pragma once
 
+#include <pthread.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -13,7 +15,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/result.h"
@@ -77,7 +78,7 @@ class BlockReader {
   std::string read_piece(const Request& request, int64_t begin, int64_t bytes);
 
   std::vector<File> files_;
-  std::vector<std::thread> threads_;
+  std::vector<pthread_t> threads_;
   int64_t n_pending_ = 0;
 
   mutable std::mutex mutex_;

@@ -23,7 +23,11 @@ Result<PageMemory> PageMemory::create(int64_t bytes) {
   PageMemory out;
   if (bytes == 0) return out;
   std::byte* const pages = map_pages(bytes, PageReserve::kNever);
-  if (pages == nullptr) return io_error(str_cat("cannot get ", bytes, " bytes of memory"));
+  if (pages == nullptr) {
+    return exhausted_error("the system refuses ", bytes,
+                           " bytes of memory; give a smaller --max-memory, or raise the limit that "
+                           "this process was started with (ulimit -d, ulimit -v)");
+  }
   out.memory_ = std::unique_ptr<std::byte, Unmap>(pages, Unmap{bytes});
   return out;
 }
