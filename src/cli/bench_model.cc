@@ -87,8 +87,10 @@ Status check_memory(const Needs& needs, const BenchModelOptions& options, bool w
   // Weights in files that do not fit are streamed: StreamedWeights says if even that is too much.
   const std::optional<int64_t> allowed = options.common.max_memory;
   if (allowed && can_stream) return {};
-  const int64_t all = needs.weights + needs.scratch + needs.cache + options.meter_bytes;
-  if (allowed && all > *allowed) return refuse("--max-memory is", *allowed);
+  const int64_t used = used_memory_bytes();  // with the meter's buffer
+  const int64_t all = used + needs.weights + needs.scratch + needs.cache;
+  if (allowed && all + memory_margin(*allowed) > *allowed)
+    return refuse("--max-memory is", *allowed);
   return {};
 }
 
@@ -118,23 +120,41 @@ Needs needs_of(const ModelConfig& config, int64_t n_mtp, KvDtype kv_dtype,
                                config.num_hidden_layers + n_mtp)};
 }
 
-// Of a model in files whose scratch is there: experts are streamed if not everything fits.
-Status stream_if_larger(BenchModel& model, int64_t caches, int64_t max_memory) {
+// Of a model whose scratch is mapped, untouched bytes of it without a page yet, and whose caches
+// are not: experts are streamed if not everything fits. The meter's buffer is part of what is used.
+Status stream_if_larger(BenchModel& model, int64_t untouched, int64_t caches, int64_t max_memory) {
+  constexpr std::string_view kLess = "a smaller --prompt, --chunk, --depth or --batch";
   const ModelConfig& config = model.facts.config;
-  if (!stream_needs(config, model.weights).possible) return {};
-  model.weights.checkpoint->release_pages();
   const Compute& compute = model.transformer->compute();
-  const int64_t later =
-      caches + compute.pool->n_threads() * linear_thread_bytes() +
-      model.transformer->limits().max_logit_rows * config.vocab_size * int64_t{sizeof(float)};
-  const int64_t all =
-      used_memory_bytes() + later + model.facts.weight_bytes + memory_margin(max_memory);
-  if (all <= max_memory) return {};
+  const WorkspaceLimits& limits = model.transformer->limits();
+  const int64_t later = caches + compute.pool->n_threads() * linear_thread_bytes() +
+                        limits.max_logit_rows * config.vocab_size * int64_t{sizeof(float)};
+  const int64_t weights = weights_beyond_used(*model.weights.checkpoint);
+  const int64_t all = used_memory_bytes() + untouched + later + weights;
+  if (all + memory_margin(max_memory) <= max_memory) return {};
+  if (!stream_needs(config, model.weights).possible) {
+    return exhausted_error("--max-memory ", human_bytes(max_memory), " is too little: at least ",
+                           readable_bytes(least_limit(all)),
+                           " are needed, with the buffer that the read bandwidth is measured on; "
+                           "give more, or ",
+                           kLess);
+  }
   FATHOM_TRY(model.streamed,
-             StreamedWeights::create(config, model.weights, {.limit = max_memory, .later = later}));
+             StreamedWeights::create(
+                 config, model.weights,
+                 {.limit = max_memory, .untouched = untouched, .later = later, .less = kLess}));
   model.transformer->set_expert_source(&model.streamed->experts());
   print_note(model.streamed->plan());
   return {};
+}
+
+Status make_transformer(BenchModel& model, const ModelOptions& options, const Compute& compute,
+                        int64_t caches, std::optional<int64_t> max_memory) {
+  const int64_t untouched = untouched_memory_bytes();
+  model.transformer =
+      std::make_unique<Transformer>(model.facts.config, model.weights, options, compute);
+  if (!max_memory) return {};
+  return stream_if_larger(model, untouched_memory_bytes() - untouched, caches, *max_memory);
 }
 
 Result<Checkpoint> make_random(const Source& source, const BenchModelOptions& options, Pool& pool,
@@ -253,13 +273,10 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   }
   const ModelOptions model_options{
       .activations = model->activations, .kv_dtype = kv_dtype, .limits = limits_of(tests, options)};
-  model->transformer =
-      std::make_unique<Transformer>(facts.config, model->weights, model_options, compute);
-  if (!random && common.max_memory) {
-    const int64_t caches = cache_bytes(tests, options, model->transformer->kv_layout(),
-                                       model->transformer->n_kv_layers());
-    FATHOM_RETURN_IF_ERROR(stream_if_larger(*model, caches, *common.max_memory));
-  }
+  const int64_t caches = cache_bytes(tests, options, kv_layout(facts.config, kv_dtype),
+                                     facts.config.num_hidden_layers + facts.n_mtp);
+  FATHOM_RETURN_IF_ERROR(make_transformer(*model, model_options, compute, caches,
+                                          random ? std::nullopt : common.max_memory));
   facts.load_seconds = seconds_since(begin);
   return model;
 }

@@ -1,10 +1,15 @@
 #include "engine/expert_cache.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 
 #include "io/mapped_file.h"
+#include "io/printable.h"
 
 namespace fathom {
 
@@ -17,6 +22,24 @@ constexpr int64_t kAheadBytes = int64_t{128} << 20;
 int64_t ahead_of(int64_t slot_bytes, int64_t n_slots) {
   return std::min(std::clamp<int64_t>(kAheadBytes / slot_bytes, 4, 16),
                   std::max<int64_t>(2, n_slots / 8));
+}
+// Bytes of a file from offset on.
+Status read_at(const FileDescriptor& file, const std::string& path, int64_t offset,
+               std::span<std::byte> out) {
+  for (size_t done = 0; done < out.size();) {
+    const ssize_t n = ::pread(file.get(), out.data() + done, out.size() - done,
+                              offset + static_cast<int64_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error(str_cat("cannot read the embedding from ", printable(path)));
+    if (n == 0) {
+      return Error{ErrorCode::kIo,
+                   str_cat("cannot read the embedding from ", printable(path),
+                           ": it became shorter while it was in use; restore the file and start "
+                           "again")};
+    }
+    done += static_cast<size_t>(n);
+  }
+  return {};
 }
 float faded(int64_t n_requests) { return std::exp2(-static_cast<float>(n_requests) / kHalfLife); }
 }  // namespace
@@ -78,6 +101,34 @@ ExpertCacheStats ExpertCache::stats() const {
   return stats;
 }
 
+Status ExpertCache::set_embedding(const LinearWeight& embedding, const WeightPlaces& places) {
+  embedding_ = embedding;
+  const std::optional<MatrixGroup> place = places.place({&embedding});
+  if (!place) return {};
+  const FileRun& run = place->runs.front();
+  embedding_path_ = places.files()[static_cast<size_t>(run.file)]->path();
+  embedding_offset_ = run.offset + place->at.front() - run.at;
+  FATHOM_TRY(embedding_file_, open_for_reading(embedding_path_));
+  (void)::posix_fadvise(embedding_file_.get(), 0, 0, POSIX_FADV_RANDOM);
+  row_.resize(static_cast<size_t>(matrix_bytes(embedding.dtype, 1, embedding.k)));
+  return {};
+}
+
+LinearWeight ExpertCache::embedding_row(int32_t token) {
+  LinearWeight row = embedding_;
+  row.n = 1;
+  const int64_t bytes = matrix_bytes(row.dtype, 1, row.k);
+  if (row_.empty()) {
+    row.data = static_cast<const std::byte*>(row.data) + token * bytes;
+    return row;
+  }
+  row.data = row_.data();
+  const Status read =
+      read_at(embedding_file_, embedding_path_, embedding_offset_ + token * bytes, row_);
+  if (!read.ok()) status_ = read;
+  return row;
+}
+
 void ExpertCache::begin_pass() {
   release_group();
   for (const int64_t slot : present_) slots_[static_cast<size_t>(slot)].wanted = false;
@@ -85,7 +136,6 @@ void ExpertCache::begin_pass() {
   missing_.clear();
   take_done(false);
   status_ = {};
-  release_mapped_pages(released_);
 }
 
 void ExpertCache::request(int64_t layer, std::span<const int32_t> experts) {

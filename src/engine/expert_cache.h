@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/weight_places.h"
@@ -45,11 +46,12 @@ class ExpertCache final : public ExpertSource {
                                                      std::unique_ptr<BlockReader> reader);
   ~ExpertCache() override;
 
-  // Lets go of these bytes of a mapped file before each pass: rows of the embedding, which would
-  // pile up else.
-  void release_each_pass(std::span<const std::byte> mapped) { released_ = mapped; }
+  // Where rows of the embedding come from, before the first pass: its file, or memory where it lies
+  // in none. Not the mapping, since a row that is touched may bring 2 MiB of neighbours with it.
+  Status set_embedding(const LinearWeight& embedding, const WeightPlaces& places);
 
   void begin_pass() override;
+  LinearWeight embedding_row(int32_t token) override;
   void request(int64_t layer, std::span<const int32_t> experts) override;
   std::span<const ReadyExpert> next_group() override;
   const Status& status() const override { return status_; }
@@ -117,7 +119,12 @@ class ExpertCache final : public ExpertSource {
   std::vector<BlockReader::Done> done_;
   Status status_;
   ExpertCacheStats stats_;
-  std::span<const std::byte> released_;
+
+  LinearWeight embedding_;
+  FileDescriptor embedding_file_;
+  std::string embedding_path_;
+  int64_t embedding_offset_ = 0;
+  std::vector<std::byte> row_;  // of the embedding in its file; empty: it is in memory
 
   PageMemory memory_;
   std::unique_ptr<BlockReader> reader_;  // goes first: it writes into memory_

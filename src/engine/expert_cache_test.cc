@@ -175,6 +175,27 @@ TEST_F(ExpertCacheTest, AnUnreadableFileIsASentenceAndCanComeBack) {
   EXPECT_EQ(run(*cache, 2, first(16)).size(), 16u);
 }
 
+TEST_F(ExpertCacheTest, RowsOfTheEmbeddingAreReadFromTheirFile) {
+  const auto cache = open(2);
+  const WeightPlaces places(*weights_.checkpoint);
+  const LinearWeight& embedding = weights_.embed_tokens;
+  ASSERT_TRUE(cache->set_embedding(embedding, places).ok());
+  const int64_t bytes = matrix_bytes(embedding.dtype, 1, embedding.k);
+  cache->begin_pass();
+  for (const int32_t token : {0, 17, 31}) {
+    const std::byte* const own = static_cast<const std::byte*>(embedding.data) + token * bytes;
+    const LinearWeight row = cache->embedding_row(token);
+    EXPECT_EQ(row.n, 1);
+    EXPECT_NE(row.data, own) << "touches the mapping";
+    EXPECT_EQ(std::memcmp(row.data, own, static_cast<size_t>(bytes)), 0) << token;
+  }
+  EXPECT_TRUE(cache->status().ok());
+  std::filesystem::resize_file(folder_.path() + "/model.safetensors", 64);
+  (void)cache->embedding_row(31);
+  ASSERT_FALSE(cache->status().ok());
+  EXPECT_NE(cache->status().error().message.find("became shorter"), std::string::npos);
+}
+
 TEST_F(ExpertCacheTest, TheLeastThatWouldDoIsSaid) {
   const auto refuse = StreamedWeights::create(config_, weights_, {.limit = 1 << 20, .later = 0});
   ASSERT_FALSE(refuse.ok());

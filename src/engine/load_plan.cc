@@ -60,14 +60,13 @@ class Planner {
     }
     if (!options_.max_memory) return plan;
     const int64_t limit = *options_.max_memory;
-    const int64_t all = weights_.checkpoint->total_bytes();
-    const int64_t rest = scratch(plan) + plan.later_bytes;
-    if (!needs.possible) return plan_in_memory(plan, limit - all - rest);
-    weights_.checkpoint->release_pages();
-    const int64_t fixed = used_memory_bytes() + memory_margin(limit);
-    const int64_t left = limit - fixed - all - rest;
-    if (left >= one_context_) return plan_in_memory(plan, left);
-    return plan_streaming(needs, limit - fixed);
+    const int64_t weights = weights_beyond_used(*weights_.checkpoint);
+    const int64_t used = used_memory_bytes();
+    const int64_t free = limit - memory_margin(limit) - used;
+    if (!needs.possible || free - weights - taken(plan) >= one_context_)
+      return plan_in_memory(used, weights);
+    // A limit on data counts what is streamed, but not the pages of files.
+    return plan_streaming(needs, std::min(free, left_of_data_limit() - memory_margin(limit)));
   }
 
  private:
@@ -85,34 +84,62 @@ class Planner {
     return plan;
   }
   int64_t scratch(const LoadPlan& plan) const { return Workspace::bytes(config_, plan.limits); }
+  // All that a pass takes but caches.
+  int64_t taken(const LoadPlan& plan) const {
+    const int64_t rope = options_.context * config_.qk_rope_head_dim * int64_t{sizeof(float)};
+    return scratch(plan) + attention_scratch(plan.limits) + rope + plan.later_bytes;
+  }
+  // Made to be asked, since it alone knows; its large parts are pages that nobody touches.
+  int64_t attention_scratch(const WorkspaceLimits& limits) const {
+    const AttentionShape shape = {.n_heads = config_.num_attention_heads,
+                                  .qk_nope_head_dim = config_.qk_nope_head_dim,
+                                  .qk_rope_head_dim = config_.qk_rope_head_dim,
+                                  .v_head_dim = config_.v_head_dim,
+                                  .kv_lora_rank = config_.kv_lora_rank,
+                                  .softmax_scale = 0};
+    const auto bytes = [&](int n_threads) {
+      return AttentionWorkspace(shape, kv_layout(config_, options_.kv_dtype), limits.max_rows,
+                                limits.max_context, n_threads)
+          .bytes();
+    };
+    const int64_t shared = bytes(0);
+    return shared + options_.n_threads * (bytes(1) - shared);
+  }
 
-  // All weights, and left bytes for caches.
-  Result<LoadPlan> plan_in_memory(LoadPlan plan, int64_t left) const {
-    if (left < one_context_) {
-      return exhausted_error("--max-memory ", readable_bytes(*options_.max_memory),
-                             " is too little: the weights take ",
-                             readable_bytes(weights_.checkpoint->total_bytes()), ", scratch ",
-                             readable_bytes(scratch(plan)), " and the cache of one context of ",
-                             options_.context, " tokens ", readable_bytes(one_context_),
-                             "; give more, or a smaller --context");
+  // All weights, and the longest pass that leaves room for a cache.
+  Result<LoadPlan> plan_in_memory(int64_t used, int64_t weights) const {
+    const int64_t limit = *options_.max_memory;
+    LoadPlan plan = with_rows(options_.prefill_rows);
+    const auto left = [&] { return limit - memory_margin(limit) - used - weights - taken(plan); };
+    for (int64_t rows = options_.prefill_rows; left() < one_context_ && rows > kShortestPass;) {
+      rows = std::max(rows / 2, kShortestPass);
+      plan = with_rows(rows);
     }
-    plan.kv_bytes = std::min(wanted_, left);
+    if (left() < one_context_) {
+      const int64_t needed = used + weights + taken(plan) + one_context_;
+      return exhausted_error("--max-memory ", readable_bytes(limit), " is too little: at least ",
+                             readable_bytes(least_limit(needed)),
+                             " are needed (program and weights ", readable_bytes(used + weights),
+                             ", scratch ", readable_bytes(taken(plan)),
+                             ", the cache of one context of ", options_.context, " tokens ",
+                             readable_bytes(one_context_), "); give more, or a smaller --context");
+    }
+    plan.kv_bytes = std::min(wanted_, left());
     return plan;
   }
 
   // The longest pass that leaves enough for experts; what is too little for any is said by
-  // StreamedWeights, which knows what scratch took.
+  // StreamedWeights, which measures what scratch takes.
   Result<LoadPlan> plan_streaming(const StreamNeeds& needs, int64_t limit) const {
     LoadPlan plan = with_rows(options_.prefill_rows);
     const int64_t least = needs.dense_bytes + one_context_ + needs.min_slots * needs.slot_bytes;
     for (int64_t rows = options_.prefill_rows; rows > kShortestPass; rows = rows / 2) {
       plan = with_rows(rows);
-      const int64_t taken = scratch(plan) + plan.later_bytes;
       const int64_t share = (limit - needs.dense_bytes - one_context_) / kScratchShare;
-      if (least + taken <= limit && (taken <= share || rows <= kShortPass)) break;
+      if (least + taken(plan) <= limit && (taken(plan) <= share || rows <= kShortPass)) break;
     }
     plan.streams = true;
-    const int64_t left = limit - least - scratch(plan) - plan.later_bytes;
+    const int64_t left = limit - least - taken(plan);
     plan.kv_bytes =
         one_context_ + std::clamp<int64_t>(left / kCacheShare, 0, wanted_ - one_context_);
     return plan;

@@ -30,7 +30,7 @@ struct LoadPlan {
   int64_t prefill_rows = 0;  // at most what was asked for
   WorkspaceLimits limits;
   int64_t kv_bytes = 0;
-  int64_t later_bytes = 0;  // what will be taken after caches and scratch: logits, threads' own
+  int64_t later_bytes = 0;  // what will be taken beside caches and scratch: logits, threads' own
 };
 
 // weights are not changed.

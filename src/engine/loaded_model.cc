@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/load_plan.h"
+#include "engine/machine.h"
 #include "model/open_model.h"
 #include "tokenizer/load_tokenizer.h"
 
@@ -142,6 +143,7 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
   model->prefill_rows = plan.prefill_rows;
   model->pool = std::make_unique<Pool>(options.n_threads);
   const Compute compute = {.isa = isa, .pool = model->pool.get()};
+  const int64_t untouched = untouched_memory_bytes();
   model->transformer = std::make_unique<Transformer>(
       model->config, model->weights,
       ModelOptions{
@@ -150,12 +152,13 @@ Result<std::unique_ptr<LoadedModel>> load_model(const LoadModelOptions& options)
   FATHOM_TRY(model->kv, KvPool::create(model->transformer->kv_layout(),
                                        model->transformer->n_kv_layers(), plan.kv_bytes));
   if (!plan.streams) return model;
-  // Scratch is touched by now, caches are not.
+  // Scratch and caches are mapped by now, and touched by the first long pass.
   FATHOM_TRY(model->streamed,
              StreamedWeights::create(
                  model->config, model->weights,
                  {.limit = options.max_memory.value_or(std::numeric_limits<int64_t>::max()),
-                  .later = plan.kv_bytes + plan.later_bytes,
+                  .untouched = untouched_memory_bytes() - untouched,
+                  .later = plan.later_bytes,
                   .n_slots = options.expert_slots}));
   model->transformer->set_expert_source(&model->streamed->experts());
   return model;

@@ -64,6 +64,20 @@ int64_t left_in_group() {
   return kUnknown;
 }
 
+// Of this process; zeros where the system does not say.
+struct ProcessPages {
+  int64_t resident = 0;
+  int64_t of_files = 0;  // of the resident ones
+  int64_t own = 0;       // writable and private, touched or not
+};
+ProcessPages process_pages() {
+  std::ifstream file("/proc/self/statm");
+  ProcessPages pages;
+  int64_t all = 0, text = 0, unused = 0;
+  if (!(file >> all >> pages.resident >> pages.of_files >> text >> unused >> pages.own)) return {};
+  return pages;
+}
+
 }  // namespace
 
 std::string cpu_name() {
@@ -81,12 +95,11 @@ int64_t total_memory_bytes() {
                    number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes")});
 }
 
-int64_t used_memory_bytes() {
-  // In pages: all, resident.
-  std::ifstream file("/proc/self/statm");
-  int64_t all = 0, resident = 0;
-  if (!(file >> all >> resident)) return 0;
-  return resident * sysconf(_SC_PAGESIZE);
+int64_t used_memory_bytes() { return process_pages().resident * sysconf(_SC_PAGESIZE); }
+
+int64_t untouched_memory_bytes() {
+  const ProcessPages pages = process_pages();
+  return (pages.own - (pages.resident - pages.of_files)) * sysconf(_SC_PAGESIZE);
 }
 
 int64_t left_of_data_limit() {

@@ -23,16 +23,6 @@ constexpr int64_t kMarginShare = 100;
 // two megabytes.
 constexpr int64_t kRunToRunBytes = int64_t{4} << 20;
 
-// The limit that leaves so many bytes beside its margin; rounded up to the tenths in which it is
-// shown, with enough for what differs from run to run.
-int64_t least_limit(int64_t bytes) {
-  const int64_t sure = bytes + std::max(bytes / 20, kRunToRunBytes);
-  const int64_t least = (sure + kMarginBytes) / (kMarginShare - 1) * kMarginShare;
-  int64_t unit = 1;
-  while (unit * 1000 <= least) unit *= 1000;
-  return round_up(least, std::max<int64_t>(1, unit / 10));
-}
-
 std::string tenth(double value) { return str_cat(std::round(value * 10) / 10); }
 
 // Matrices that lie in a file; the others are in memory already.
@@ -54,6 +44,15 @@ std::string readable_bytes(int64_t bytes) {
 
 int64_t memory_margin(int64_t limit) { return kMarginBytes + limit / kMarginShare; }
 
+int64_t least_limit(int64_t bytes) {
+  // Rounded up to the tenths in which it is shown, with enough for what differs from run to run.
+  const int64_t sure = bytes + std::max(bytes / 20, kRunToRunBytes);
+  const int64_t least = (sure + kMarginBytes) / (kMarginShare - 1) * kMarginShare;
+  int64_t unit = 1;
+  while (unit * 1000 <= least) unit *= 1000;
+  return round_up(least, std::max<int64_t>(1, unit / 10));
+}
+
 StreamNeeds stream_needs(const ModelConfig& config, ModelWeights& weights) {
   const WeightPlaces places(*weights.checkpoint);
   const ExpertLayout layout = ExpertLayout::of(weights, places);
@@ -71,52 +70,90 @@ StreamNeeds stream_needs(const ModelConfig& config, ModelWeights& weights) {
   return needs;
 }
 
+int64_t weights_beyond_used(const Checkpoint& checkpoint) {
+  constexpr size_t kPage = 4096;  // of any system, or a part of it
+  bool in_files = false;
+  for (const Shard& shard : checkpoint.shards()) {
+    in_files = in_files || shard.bytes.mapped() != nullptr;
+    if (shard.bytes.mapped() != nullptr) continue;
+    const std::span<const std::byte> bytes = shard.bytes.bytes();
+    for (size_t i = 0; i < bytes.size(); i += kPage)
+      (void)*static_cast<const volatile std::byte*>(&bytes[i]);
+  }
+  checkpoint.release_pages();
+  return in_files ? checkpoint.total_bytes() : 0;
+}
+
+namespace {
+
+// Where the memory goes.
+struct Room {
+  int64_t fixed = 0;      // program, scratch, caches
+  int64_t needed = 0;     // that, the dense part, and the experts of one token
+  int64_t slots = 0;      // bytes that are left for slots
+  bool by_shell = false;  // a limit on data says so, not budget.limit
+};
+
+Room room_for(const StreamNeeds& needs, const StreamBudget& budget) {
+  const int64_t used = used_memory_bytes() + budget.untouched;
+  // A limit on data has counted what is mapped, touched or not.
+  const int64_t more = budget.later + needs.dense_bytes + memory_margin(budget.limit);
+  const int64_t by_limit = budget.limit - used - more;
+  const int64_t by_shell = left_of_data_limit() - more;
+  return {.fixed = used + budget.later,
+          .needed = used + budget.later + needs.dense_bytes + needs.min_slots * needs.slot_bytes,
+          .slots = std::min(by_limit, by_shell),
+          .by_shell = by_shell < by_limit};
+}
+
+Error no_room(const Room& room, const StreamNeeds& needs, const StreamBudget& budget) {
+  const int64_t experts = needs.min_slots * needs.slot_bytes;
+  const std::string parts = str_cat(
+      "(weights that every token uses ", readable_bytes(needs.dense_bytes), ", ", needs.min_slots,
+      " experts ", readable_bytes(experts), ", the rest program, scratch and caches)");
+  if (room.by_shell) {
+    return exhausted_error("the limit on data that this process was started with (ulimit -d) is ",
+                           readable_bytes(experts - room.slots),
+                           " too low even with experts read from disk ", parts,
+                           "; raise it, or give ", budget.less);
+  }
+  return exhausted_error("--max-memory ", readable_bytes(budget.limit),
+                         " is too little even with experts read from disk: at least ",
+                         readable_bytes(least_limit(room.needed)), " are needed ", parts,
+                         "; give more, or ", budget.less);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<StreamedWeights>> StreamedWeights::create(const ModelConfig& config,
                                                                  ModelWeights& weights,
                                                                  const StreamBudget& budget) {
   const StreamNeeds needs = stream_needs(config, weights);
   FATHOM_CHECK(needs.possible, "weights that lie in no file");
-  weights.checkpoint->release_pages();
-  const int64_t used = used_memory_bytes();
-  const int64_t fixed = used + budget.later + needs.dense_bytes + memory_margin(budget.limit);
-  const int64_t left =
-      std::min(budget.limit - fixed, left_of_data_limit() - budget.later - needs.dense_bytes -
-                                         memory_margin(budget.limit));
-  const int64_t n_slots =
-      std::min(needs.n_experts, budget.n_slots.value_or(left / needs.slot_bytes));
-  if (!budget.n_slots && n_slots < needs.min_slots) {
-    const int64_t least =
-        least_limit(used + budget.later + needs.dense_bytes + needs.min_slots * needs.slot_bytes);
-    return exhausted_error(
-        "--max-memory ", readable_bytes(budget.limit),
-        " is too little even with experts read from disk: at least ", readable_bytes(least),
-        " are needed (weights that every token uses ", readable_bytes(needs.dense_bytes), ", ",
-        needs.min_slots, " experts ", readable_bytes(needs.min_slots * needs.slot_bytes),
-        ", the rest program, scratch and caches); give more, or a smaller --context");
-  }
   const WeightPlaces places(*weights.checkpoint);
+  // Before memory is measured, since its threads take some.
   FATHOM_TRY(std::unique_ptr<BlockReader> reader, BlockReader::create());
   for (const MappedFile* file : places.files()) {
     FATHOM_RETURN_IF_ERROR(
         reader->add_file(file->path(), static_cast<int64_t>(file->bytes().size())));
   }
+  weights.checkpoint->release_pages();
+  const Room room = room_for(needs, budget);
+  const int64_t n_slots =
+      std::min(needs.n_experts, budget.n_slots.value_or(room.slots / needs.slot_bytes));
+  if (!budget.n_slots && n_slots < needs.min_slots) return no_room(room, needs, budget);
   std::unique_ptr<StreamedWeights> out(new StreamedWeights());
   ExpertLayout layout = ExpertLayout::of(weights, places);
   FATHOM_RETURN_IF_ERROR(out->read_dense(weights, places, *reader));
   FATHOM_TRY(out->experts_, ExpertCache::create(std::move(layout), n_slots, std::move(reader)));
-  const LinearWeight& embedding = weights.embed_tokens;
-  if (places.in_file(embedding)) {
-    out->experts_->release_each_pass(
-        {static_cast<const std::byte*>(embedding.data),
-         static_cast<size_t>(matrix_bytes(embedding.dtype, embedding.n, embedding.k))});
-  }
+  FATHOM_RETURN_IF_ERROR(out->experts_->set_embedding(weights.embed_tokens, places));
   const int64_t experts_bytes = n_slots * needs.slot_bytes;
   out->plan_ = str_cat(
-      "memory ", readable_bytes(used + budget.later + needs.dense_bytes + experts_bytes), " of ",
+      "memory ", readable_bytes(room.fixed + needs.dense_bytes + experts_bytes), " of ",
       readable_bytes(budget.limit), ": ", readable_bytes(needs.dense_bytes), " of weights stay, ",
       n_slots, " of ", needs.n_experts, " experts fit (", readable_bytes(experts_bytes),
-      "), program, scratch and caches ", readable_bytes(used + budget.later),
-      "; a token reads at most ", readable_bytes(needs.bytes_per_token), " from disk");
+      "), program, scratch and caches ", readable_bytes(room.fixed), "; a token reads at most ",
+      readable_bytes(needs.bytes_per_token), " from disk");
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "engine/expert_cache.h"
 #include "model/config.h"
@@ -28,14 +29,22 @@ StreamNeeds stream_needs(const ModelConfig& config, ModelWeights& weights);
 
 // What is kept free: stacks, page tables, what a request holds.
 int64_t memory_margin(int64_t limit);
+// The --max-memory to name where so many bytes beside the margin are the least that would do.
+int64_t least_limit(int64_t bytes);
+
+// What weights take beyond used_memory_bytes(), once they are all in use. Makes it true: pages of
+// files are let go of, weights within the program are read, since checks touched some of them.
+int64_t weights_beyond_used(const Checkpoint& checkpoint);
 
 // "12.3 MB": to a tenth, in the largest unit of which there is one.
 std::string readable_bytes(int64_t bytes);
 
 struct StreamBudget {
-  int64_t limit = 0;  // of the whole process
-  int64_t later = 0;  // what it will take beyond what it holds now and the weights
+  int64_t limit = 0;                    // of the whole process
+  int64_t untouched = 0;                // what it has mapped and not touched: scratch, caches
+  int64_t later = 0;                    // what it will take beyond that and the weights
   std::optional<int64_t> n_slots = {};  // instead of what fits
+  std::string_view less = "a smaller --context";  // how it takes less, for people
 };
 
 class StreamedWeights {

@@ -68,7 +68,12 @@ void Transformer::embed(const Batch& batch, float* x) {
   for (const BatchSequence& sequence : batch.sequences) {
     for (const int32_t token : sequence.tokens) {
       FATHOM_CHECK(token >= 0 && token < config_.vocab_size, "token ", token);
-      weight_row(compute_.isa, weights_.embed_tokens, token, x + row * config_.hidden_size);
+      float* const out = x + row * config_.hidden_size;
+      if (experts_ == nullptr) {
+        weight_row(compute_.isa, weights_.embed_tokens, token, out);
+      } else {
+        weight_row(compute_.isa, experts_->embedding_row(token), 0, out);
+      }
       ++row;
     }
   }
