@@ -70,8 +70,7 @@ struct Needs {
 };
 
 // What must be had anew must be available; everything together must stay within --max-memory.
-Status check_memory(const Needs& needs, const BenchModelOptions& options, bool weights_in_memory,
-                    bool can_stream) {
+Status check_memory(const Needs& needs, const BenchModelOptions& options, bool weights_in_memory) {
   const auto refuse = [&](std::string_view limit, int64_t bytes) {
     return exhausted_error(
         "the weights take ", human_bytes(needs.weights), ", scratch ", human_bytes(needs.scratch),
@@ -84,9 +83,9 @@ Status check_memory(const Needs& needs, const BenchModelOptions& options, bool w
   const int64_t available = available_memory_bytes();  // the meter has its buffer already
   const int64_t fresh = needs.scratch + needs.cache + (weights_in_memory ? needs.weights : 0);
   if (fresh > available) return refuse("the memory that is free holds", available);
-  // Weights in files that do not fit are streamed: StreamedWeights says if even that is too much.
+  // For weights that are there already, stream_if_larger() measures what is left.
   const std::optional<int64_t> allowed = options.common.max_memory;
-  if (allowed && can_stream) return {};
+  if (!weights_in_memory) return {};
   const int64_t used = used_memory_bytes();  // with the meter's buffer
   const int64_t all = used + needs.weights + needs.scratch + needs.cache;
   if (allowed && all + memory_margin(*allowed) > *allowed)
@@ -242,7 +241,7 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
         needs_of(source.config, source.config.num_nextn_predict_layers, kv_dtype, tests, options);
     needs.weights =
         count_bytes(stored_tensors_once(source.config, WeightPrecision::kAsConfigured)).total;
-    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true, false));
+    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, true));
     FATHOM_TRY(checkpoint, make_random(source, options, *compute.pool, facts));
     begin = Clock::now();
   } else {
@@ -268,8 +267,7 @@ Result<std::unique_ptr<BenchModel>> load_bench_model(const BenchModelOptions& op
   if (!random) {
     Needs needs = needs_of(facts.config, facts.n_mtp, kv_dtype, tests, options);
     needs.weights = facts.weight_bytes;
-    const bool can_stream = stream_needs(facts.config, model->weights).possible;
-    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, false, can_stream));
+    FATHOM_RETURN_IF_ERROR(check_memory(needs, options, false));
   }
   const ModelOptions model_options{
       .activations = model->activations, .kv_dtype = kv_dtype, .limits = limits_of(tests, options)};
