@@ -170,6 +170,11 @@ Result<std::string> absolute_path(const std::string& path) {
   return out;
 }
 
+// Short enough for a process id and a number behind it.
+std::string temporary_prefix(std::string_view name) {
+  return str_cat(".", name.substr(0, 180), ".");
+}
+
 Result<AtomicFile> AtomicFile::create(const std::string& path, bool force) {
   std::string target = path;
   struct stat info = {};
@@ -188,7 +193,7 @@ Result<AtomicFile> AtomicFile::create(const std::string& path, bool force) {
   }
   static std::atomic<uint64_t> counter{0};
   const std::string folder = folder_of(target);
-  const std::string temporary = str_cat(folder, ".", target.substr(folder.size(), 180), ".",
+  const std::string temporary = str_cat(folder, temporary_prefix(target.substr(folder.size())),
                                         int64_t{::getpid()}, "-", counter.fetch_add(1), ".part");
   UnfinishedName unfinished_name(temporary);
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -198,7 +203,7 @@ Result<AtomicFile> AtomicFile::create(const std::string& path, bool force) {
 }
 
 AtomicFile::~AtomicFile() {
-  if (file_.get() < 0) return;  // committed, or moved from
+  if (temporary_.empty()) return;
   file_.close();
   ::unlink(temporary_.c_str());
 }
@@ -223,8 +228,14 @@ Status AtomicFile::append(std::span<const std::byte> bytes) {
 
 Status AtomicFile::append(std::string_view text) { return append(std::as_bytes(std::span(text))); }
 
-Status AtomicFile::commit() {
+Status AtomicFile::seal() {
   if (::fsync(file_.get()) != 0) return io_error(str_cat("cannot write ", printable(path_)));
+  file_.close();
+  return {};
+}
+
+Status AtomicFile::commit() {
+  if (file_.get() >= 0) FATHOM_RETURN_IF_ERROR(seal());
   const int renamed = force_ ? ::rename(temporary_.c_str(), path_.c_str())
                              : rename_no_replace(temporary_.c_str(), path_.c_str());
   if (renamed != 0) {
@@ -233,7 +244,7 @@ Status AtomicFile::commit() {
     return io_error(str_cat("cannot give ", printable(path_), " its name"));
   }
   unfinished_.forget();
-  file_.close();
+  temporary_.clear();
   // The name is on the disk too; where a folder cannot be synced, the file itself is safe already.
   const std::string folder = folder_of(path_);
   const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

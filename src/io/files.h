@@ -71,6 +71,10 @@ class UnfinishedName {
   int slot_ = -1;
 };
 
+// How the names begin under which files are written beside one of that name, until they are
+// complete; they end with ".part".
+std::string temporary_prefix(std::string_view name);
+
 // A file that gets its name when it is complete. Destroyed before commit(): nothing remains of it.
 class AtomicFile {
  public:
@@ -79,7 +83,13 @@ class AtomicFile {
   // target is replaced.
   static Result<AtomicFile> create(const std::string& path, bool force);
 
-  AtomicFile(AtomicFile&&) noexcept = default;
+  AtomicFile(AtomicFile&& other) noexcept
+      : file_(std::move(other.file_)),
+        path_(std::move(other.path_)),
+        temporary_(std::exchange(other.temporary_, {})),
+        unfinished_(std::move(other.unfinished_)),
+        force_(other.force_),
+        end_(other.end_) {}
   AtomicFile& operator=(AtomicFile&&) noexcept = delete;
   ~AtomicFile();
 
@@ -87,6 +97,9 @@ class AtomicFile {
   Status append(std::string_view text);
   // Any order, also beyond the end; does not move append().
   Status write_at(int64_t offset, std::span<const std::byte> bytes);
+  // Flushes to the disk and closes: nothing can be written any more, commit() only renames. For
+  // files of which several become visible together.
+  Status seal();
   // Flushes to the disk, then renames.
   Status commit();
 
@@ -101,7 +114,7 @@ class AtomicFile {
 
   FileDescriptor file_;
   std::string path_;
-  std::string temporary_;
+  std::string temporary_;  // empty: committed, or moved from
   UnfinishedName unfinished_;
   bool force_ = false;
   int64_t end_ = 0;

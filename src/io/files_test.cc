@@ -75,6 +75,20 @@ TEST(AtomicFile, GivenUpItLeavesNothing) {
   EXPECT_EQ(n_entries(folder), 0u);
 }
 
+TEST(AtomicFile, SealedItStillWaitsForItsName) {
+  TempFolder folder;
+  for (const bool committed : {false, true}) {
+    auto file = AtomicFile::create(folder / "out", false);
+    ASSERT_TRUE(file->append(std::string_view("whole")).ok());
+    ASSERT_TRUE(file->seal().ok());
+    AtomicFile moved = std::move(*file);
+    EXPECT_FALSE(path_exists(folder / "out"));
+    EXPECT_TRUE(!committed || moved.commit().ok());
+  }
+  EXPECT_EQ(get_file(folder / "out"), "whole");
+  EXPECT_EQ(n_entries(folder), 1u);
+}
+
 TEST(AtomicFile, EndedByASignalItLeavesNothing) {
   TempFolder folder;
   auto done = AtomicFile::create(folder / "done", false);
