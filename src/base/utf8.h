@@ -8,6 +8,9 @@
 
 namespace fathom {
 
+// What some programs write at the beginning of a text; no part of it.
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 struct Utf8Char {
   char32_t code_point;  // U+FFFD if not valid
   uint32_t length;      // bytes; of an ill-formed sequence its maximal part that could have begun a

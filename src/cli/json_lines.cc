@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/str_cat.h"
+#include "base/utf8.h"
 #include "cli/interrupt.h"
 
 namespace fathom::cli {
@@ -118,7 +119,6 @@ Result<std::optional<InputLine>> LineReader::State::line() {
   }
   if (!begun) return std::optional<InputLine>();
   if (!out.text.empty() && out.text.back() == '\r') out.text.pop_back();
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (file_line == 1 && out.text.starts_with(kByteOrderMark))
     out.text.erase(0, kByteOrderMark.size());
   return std::optional<InputLine>(std::move(out));
@@ -177,6 +177,15 @@ Result<std::string> read_all(const std::string& file, int64_t bytes_max) {
       return exhausted_error(source.name(), " is longer than ", bytes_max, " bytes; split it");
     }
   }
+}
+
+Result<std::string> read_text(const std::string& file, int64_t bytes_max) {
+  FATHOM_TRY(std::string text, read_all(file, bytes_max));
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  if (const size_t bad = utf8_first_error(text); bad < text.size())
+    return invalid_error(file == "-" ? "standard input" : file, " is not UTF-8 at byte ", bad,
+                         "; convert it first (iconv -t UTF-8)");
+  return text;
 }
 
 Json line_error(const std::string& message, std::optional<int64_t> line) {

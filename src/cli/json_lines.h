@@ -59,5 +59,7 @@ Json error_line(const std::string& message, std::optional<int64_t> line);
 
 // The whole of a file, or of standard input for "-". Refuses more than bytes_max.
 Result<std::string> read_all(const std::string& file, int64_t bytes_max);
+// The same of a text: without a byte order mark, and refused if it is not UTF-8.
+Result<std::string> read_text(const std::string& file, int64_t bytes_max);
 
 }  // namespace fathom::cli

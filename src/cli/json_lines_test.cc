@@ -93,5 +93,13 @@ TEST_F(LineReaderTest, ReadAllHasALimit) {
   EXPECT_FALSE(read_all(file("a", "123456"), 5).ok());
 }
 
+TEST_F(LineReaderTest, ATextIsUtf8WithoutAByteOrderMark) {
+  EXPECT_EQ(*read_text(file("mark", "\xef\xbb\xbfwords"), 100), "words");
+  const auto bad = read_text(file("latin", "na\xefve"), 100);
+  ASSERT_FALSE(bad.ok());
+  EXPECT_NE(bad.error().message.find("latin is not UTF-8 at byte 2"), std::string::npos)
+      << bad.error().message;
+}
+
 }  // namespace
 }  // namespace fathom::cli

@@ -159,7 +159,7 @@ class ScoreRun {
     if (!model_.tokenizer)
       return invalid_error(model_.files.describe(), " has no tokenizer: give ids in place of text");
     for (const auto& file : command_.files) {
-      FATHOM_TRY(const std::string text, read_all(file, kTextBytesMax));
+      FATHOM_TRY(const std::string text, read_text(file, kTextBytesMax));
       ScoreItem item;
       item.ids = PromptBuilder(model_.files, *model_.tokenizer).from_text(text);
       item.n_bytes = static_cast<int64_t>(text.size());

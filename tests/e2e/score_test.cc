@@ -78,6 +78,14 @@ TEST(Score, APlainTextIsScoredInWindows) {
   EXPECT_NE(human.out.find("bits per byte"), std::string::npos);
 }
 
+TEST(Score, APlainTextThatIsNotUtf8IsRefused) {
+  TempDir folder;
+  const RunResult result = run_fathom({"score", folder.write("latin.txt", "a na\xefve text")});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_NE(result.err.find("latin.txt is not UTF-8 at byte 4"), std::string::npos) << result.err;
+}
+
 TEST(Score, SummaryIsOneLineForAll) {
   const RunResult result = run_fathom({"score", "--summary"},
                                       {.input = "{\"text\": \"one\"}\n{\"text\": \"and two\"}\n"});
