@@ -46,14 +46,14 @@ class DataRun {
                  DocumentTokenizer::create(files_, tokenizer_, options_.documents));
       tokenizers_.push_back(std::move(made));
     }
-    FATHOM_TRY(DocumentReader reader, DocumentReader::open(options_.files));
+    FATHOM_TRY(DocumentReader reader, DocumentReader::open(options_.files, interrupt_fd()));
     ShardIndex header;
     header.vocab_size = tokenizer_.vocab_size();
     header.tokenizer_digest = tokenizer_digest(tokenizer_);
     header.has_mask = options_.documents.loss_on_answers;
     FATHOM_TRY(ShardWriter writer, ShardWriter::create(options_.output, header, options_.force));
     Progress progress("tokenizing", reader.packed_bytes(), "bytes");
-    InterruptScope scope;
+    const InterruptScope scope(/*also_term=*/true);
     std::vector<Document> batch;
     while (true) {
       FATHOM_TRY(const bool more, fill(reader, batch));
@@ -76,7 +76,7 @@ class DataRun {
     while (bytes < kBatchBytes && batch.size() < kBatchDocuments) {
       FATHOM_TRY(std::optional<Document> document, reader.next());
       if (!document) return false;
-      bytes += std::ssize(document->text) + 1024;
+      bytes += document->input_bytes + 1024;
       batch.push_back(std::move(*document));
     }
     return true;
@@ -148,8 +148,8 @@ void add_data(CLI::App& app, Invocation& invocation) {
   auto options = std::make_shared<DataOptions>();
   app.add_option("FILES", options->files,
                  "Plain text, or JSON Lines (.jsonl) with \"text\" or \"messages\"; also .xz .zst "
-                 ".gz")
-      ->required();
+                 ".gz; none or -: standard input, JSON Lines if it begins with {, else text")
+      ->default_str("-");
   app.add_option("--tokenizer", options->tokenizer, "A folder with tokenizer.json")
       ->required()
       ->group("Input and output");

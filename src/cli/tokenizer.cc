@@ -36,9 +36,9 @@ void add_messages(const Json& chat, BpeTrainer& trainer) {
 }
 
 Status count_words(const std::vector<std::string>& files, BpeTrainer& trainer) {
-  FATHOM_TRY(DocumentReader reader, DocumentReader::open(files));
+  FATHOM_TRY(DocumentReader reader, DocumentReader::open(files, interrupt_fd()));
   Progress progress("counting", reader.packed_bytes(), "bytes");
-  InterruptScope scope;
+  const InterruptScope scope(/*also_term=*/true);
   while (true) {
     FATHOM_TRY(const std::optional<Document> document, reader.next());
     if (!document) return {};
@@ -92,8 +92,8 @@ void add_tokenizer(CLI::App& app, Invocation& invocation) {
           ""));
   app.add_option("FILES", options->files,
                  "Plain text, or JSON Lines (.jsonl) with \"text\" or \"messages\"; also .xz .zst "
-                 ".gz")
-      ->required();
+                 ".gz; none or -: standard input, JSON Lines if it begins with {, else text")
+      ->default_str("-");
   app.add_option("--vocab-size", options->vocab_size,
                  "Tokens in all, 20 special ones and 256 bytes included")
       ->type_name("N")

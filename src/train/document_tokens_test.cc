@@ -1,88 +1,15 @@
-// Goal: documents become the ids that training wants. Method: files of every kind against the
-// tokenizer's own words; conversations against the template's.
+// Goal: documents become the ids that training wants. Method: texts against the tokenizer's own
+// words; conversations against the template's.
 #include "train/document_tokens.h"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "tests/support/temp_folder.h"
 #include "tokenizer/load_tokenizer.h"
 
 namespace fathom {
 namespace {
-
-using testing_support::put_file;
-using testing_support::TempFolder;
-
-Result<std::vector<Document>> read_documents(const std::string& file) {
-  FATHOM_TRY(DocumentReader reader, DocumentReader::open({file}));
-  std::vector<Document> out;
-  while (true) {
-    FATHOM_TRY(std::optional<Document> next, reader.next());
-    if (!next) return out;
-    out.push_back(std::move(*next));
-  }
-}
-
-TEST(Documents, OfTextAndJsonLines) {
-  TempFolder folder;
-  put_file(folder / "a.txt", "One text.\n\nOf two paragraphs.\n");
-  auto documents = read_documents(folder / "a.txt");
-  ASSERT_TRUE(documents.ok());
-  ASSERT_EQ(documents->size(), 1u);
-  EXPECT_EQ((*documents)[0].text, "One text.\n\nOf two paragraphs.\n");
-
-  put_file(folder / "a.jsonl",
-           "{\"text\": \"first\"}\n\n{\"text\": \"  \"}\n"
-           "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], \"id\": 3}\r\n"
-           "{\"text\": \"last\", \"title\": \"t\"}");
-  documents = read_documents(folder / "a.jsonl");
-  ASSERT_TRUE(documents.ok()) << documents.error().message;
-  ASSERT_EQ(documents->size(), 3u);
-  EXPECT_EQ((*documents)[0].text, "first");
-  ASSERT_TRUE((*documents)[1].chat.has_value());
-  EXPECT_EQ((*documents)[2].text, "last");
-  EXPECT_NE((*documents)[2].where.find("a.jsonl, line 5"), std::string::npos);
-}
-
-TEST(Documents, LongTextsAreCutAtEmptyLines) {
-  TempFolder folder;
-  std::string text;
-  while (std::ssize(text) < 3 * DocumentReader::kTextBytes)
-    text += str_cat("A paragraph of number ", text.size(), ".\n\n");
-  put_file(folder / "long.txt", text);
-  const auto documents = read_documents(folder / "long.txt");
-  ASSERT_TRUE(documents.ok());
-  EXPECT_EQ(documents->size(), 3u);
-  std::string joined;
-  for (const Document& document : *documents) {
-    EXPECT_TRUE(document.text.starts_with("A paragraph"));
-    joined += document.text;
-  }
-  EXPECT_EQ(joined, text);
-
-  std::string line(static_cast<size_t>(9 * DocumentReader::kTextBytes), 'x');
-  put_file(folder / "line.txt", line);
-  const auto pieces = read_documents(folder / "line.txt");
-  ASSERT_TRUE(pieces.ok());
-  EXPECT_GT(pieces->size(), 1u);
-}
-
-TEST(Documents, BadLinesSayWhere) {
-  TempFolder folder;
-  for (const auto& [line, what] : {std::pair{"{\"text\": 3}", "needs \"text\""},
-                                   {"[1]", "needs \"text\""},
-                                   {"{\"text\": ", "a.jsonl, line 2"},
-                                   {"{\"text\": \"\xff\"}", "a.jsonl, line 2"}}) {
-    put_file(folder / "a.jsonl", str_cat("{\"text\": \"fine\"}\n", line, "\n"));
-    const auto documents = read_documents(folder / "a.jsonl");
-    ASSERT_FALSE(documents.ok()) << line;
-    EXPECT_NE(documents.error().message.find(what), std::string::npos) << documents.error().message;
-    EXPECT_NE(documents.error().message.find("line 2"), std::string::npos);
-  }
-  EXPECT_FALSE(DocumentReader::open({folder / "none"}).ok());
-}
 
 class DocumentTokensTest : public ::testing::Test {
  protected:

@@ -6,11 +6,13 @@
 
 #include "base/utf8.h"
 #include "io/packed_reader.h"
+#include "train/conversation.h"
 
 namespace fathom {
 namespace {
 
 constexpr size_t kReadBytes = 256 * 1024;
+constexpr std::string_view kBlank = " \t\r\n";
 
 bool is_json_lines(std::string_view name) {
   for (const std::string_view packed : {".xz", ".zst", ".gz"}) {
@@ -20,33 +22,42 @@ bool is_json_lines(std::string_view name) {
 }
 
 bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+  return text.find_first_not_of(kBlank) == std::string_view::npos;
 }
 
 Result<Document> parse_line(std::string where, std::string_view line) {
-  Result<Json> json = parse_json(line);
+  const Result<Json> json = parse_json(line);
   if (!json.ok()) return invalid_error(where, ": ", json.error().message);
-  Document out{.where = std::move(where), .text = {}, .chat = std::nullopt};
+  Document out;
   const Json* text = json->find("text");
   const Json* messages = json->find("messages");
-  if (text != nullptr && text->is_string()) {
+  const bool has_text = text != nullptr && !text->is_null();
+  const bool has_messages = messages != nullptr && !messages->is_null();
+  if (has_text && has_messages)
+    return invalid_error(where, R"(: the line has both "text" and "messages"; keep one of them)");
+  if (has_messages) {
+    Result<Json> chat = conversation_of(*json);
+    if (!chat.ok()) return invalid_error(where, ": ", chat.error().message);
+    out.chat = std::move(*chat);
+  } else if (has_text && text->is_string()) {
     out.text = text->as_string();
-  } else if (messages != nullptr && messages->is_array()) {
-    Json chat = Json::object();
-    chat.set("messages", *messages);
-    if (const Json* tools = json->find("tools")) chat.set("tools", *tools);
-    out.chat = std::move(chat);
   } else {
-    return invalid_error(out.where, R"(: the line needs "text", a string, or "messages", a list)");
+    return invalid_error(where, R"(: the line needs "text", a string, or "messages", a list)");
   }
+  out.where = std::move(where);
   return out;
 }
 
 }  // namespace
 
 struct DocumentReader::State {
-  std::vector<std::string> files;
-  size_t next_file = 0;
+  struct Input {
+    std::string file;
+    std::optional<PackedReader> pipe;  // open all the time: opened again its bytes would be gone
+  };
+  std::vector<Input> inputs;
+  int stop_fd = -1;
+  size_t next_input = 0;
   std::optional<PackedReader> reader;
   bool json_lines = false;
   std::string buffer;  // read and not used yet
@@ -56,14 +67,37 @@ struct DocumentReader::State {
 
   Status open_next() {
     if (reader) bytes_before += reader->packed_bytes_read();
-    FATHOM_TRY(PackedReader opened, PackedReader::open(files[next_file]));
-    reader.emplace(std::move(opened));
-    json_lines = is_json_lines(files[next_file]);
-    ++next_file;
+    Input& input = inputs[next_input++];
+    const bool is_pipe = input.pipe.has_value();
+    if (is_pipe) {
+      reader = std::move(input.pipe);
+    } else {
+      FATHOM_TRY(reader, PackedReader::open(input.file, stop_fd));
+    }
     buffer.clear();
     at_end = false;
     line = part = 0;
+    FATHOM_RETURN_IF_ERROR(skip_byte_order_mark());
+    json_lines = is_json_lines(input.file);
+    if (!json_lines && (is_pipe || input.file == "-")) {
+      FATHOM_TRY(json_lines, begins_an_object());
+    }
     return {};
+  }
+
+  Status skip_byte_order_mark() {
+    while (buffer.size() < kByteOrderMark.size() && !at_end) FATHOM_RETURN_IF_ERROR(fill());
+    if (buffer.starts_with(kByteOrderMark)) buffer.erase(0, kByteOrderMark.size());
+    return {};
+  }
+
+  // Whether the first byte that is not blank is {, without using it up.
+  Result<bool> begins_an_object() {
+    size_t first = std::string::npos;
+    while ((first = buffer.find_first_not_of(kBlank)) == std::string::npos && !at_end &&
+           std::ssize(buffer) < kTextBytes)
+      FATHOM_RETURN_IF_ERROR(fill());
+    return first != std::string::npos && buffer[first] == '{';
   }
 
   Status fill() {
@@ -122,18 +156,18 @@ DocumentReader::DocumentReader(DocumentReader&&) noexcept = default;
 DocumentReader& DocumentReader::operator=(DocumentReader&&) noexcept = default;
 DocumentReader::~DocumentReader() = default;
 
-Result<DocumentReader> DocumentReader::open(std::vector<std::string> files) {
-  std::optional<int64_t> bytes = 0;
-  for (const std::string& file : files) {
-    std::optional<int64_t> of_file;
-    if (file != "-") {
-      FATHOM_TRY(const PackedReader reader, PackedReader::open(file));
-      of_file = reader.packed_bytes();
-    }
-    bytes = bytes && of_file ? std::optional(*bytes + *of_file) : std::nullopt;
-  }
+Result<DocumentReader> DocumentReader::open(std::vector<std::string> files, int stop_fd) {
   auto state = std::make_unique<State>();
-  state->files = std::move(files);
+  state->stop_fd = stop_fd;
+  if (files.empty()) files.emplace_back("-");
+  std::optional<int64_t> bytes = 0;
+  for (std::string& file : files) {
+    FATHOM_TRY(PackedReader reader, PackedReader::open(file, stop_fd));
+    const std::optional<int64_t> of_file = reader.packed_bytes();
+    bytes = bytes && of_file ? std::optional(*bytes + *of_file) : std::nullopt;
+    State::Input& input = state->inputs.emplace_back(State::Input{std::move(file), std::nullopt});
+    if (!of_file) input.pipe.emplace(std::move(reader));
+  }
   return DocumentReader(std::move(state), bytes.value_or(0));
 }
 
@@ -145,7 +179,7 @@ Result<std::optional<Document>> DocumentReader::next() {
   State& s = *state_;
   while (true) {
     if (!s.reader || (s.at_end && s.buffer.empty())) {
-      if (s.next_file == s.files.size()) return std::optional<Document>();
+      if (s.next_input == s.inputs.size()) return std::optional<Document>();
       FATHOM_RETURN_IF_ERROR(s.open_next());
     }
     Document out;
@@ -154,11 +188,13 @@ Result<std::optional<Document>> DocumentReader::next() {
       ++s.line;
       if (is_blank(line)) continue;
       FATHOM_TRY(out, parse_line(str_cat(s.reader->name(), ", line ", s.line), line));
+      out.input_bytes = std::ssize(line);
       if (!out.chat && is_blank(out.text)) continue;
     } else {
       FATHOM_TRY(out.text, s.take_text());
       ++s.part;
       if (is_blank(out.text)) continue;
+      out.input_bytes = std::ssize(out.text);
       out.where = str_cat(s.reader->name(), ", part ", s.part);
     }
     if (const size_t bad = utf8_first_error(out.text); bad < out.text.size())

@@ -17,6 +17,7 @@ struct Document {
   std::string where;  // "books.jsonl.xz, line 3": for messages
   std::string text;
   std::optional<Json> chat;  // a line with "messages" (and "tools"): then text is empty
+  int64_t input_bytes = 0;   // of the text, or of the line: what it takes in memory follows them
 };
 
 class DocumentReader {
@@ -26,13 +27,15 @@ class DocumentReader {
   static constexpr int64_t kTextBytes = int64_t{1} << 20;
 
   // Names ending in .jsonl or .ndjson (before .xz, .zst, .gz) are JSON Lines, all others plain
-  // text;
-  // "-" is standard input and text. Every file is opened once at the beginning, so that a missing
-  // one is seen before any work.
-  static Result<DocumentReader> open(std::vector<std::string> files);
+  // text. No files, or "-", is standard input: JSON Lines if its first byte that is not blank is {,
+  // else text; so are other pipes without such a name. A byte order mark is passed over. Every file
+  // is opened once at the beginning, so that a missing one is seen before any work. stop_fd: see
+  // io/packed_reader.h.
+  static Result<DocumentReader> open(std::vector<std::string> files, int stop_fd = -1);
 
-  // Nothing at the end. A line without a string "text" or a list "messages", or that is no JSON, is
-  // an error that says where it stands; empty documents are passed over.
+  // Nothing at the end. A line that is no JSON, or has neither a string "text" nor a list
+  // "messages" (train/conversation.h), or both, is an error that says where it stands; empty
+  // documents are passed over.
   Result<std::optional<Document>> next();
   int64_t packed_bytes_read() const;                      // of all files, for progress
   int64_t packed_bytes() const { return packed_bytes_; }  // of all files; 0 if one is a pipe

@@ -83,6 +83,51 @@ TEST(Data, ATokenizerOfItsOwnText) {
   EXPECT_NE(refused.err.find("--force"), std::string::npos) << refused.err;
 }
 
+TEST(Data, StandardInputIsWhatItBeginsWith) {
+  TempFolder folder;
+  const std::string lines =
+      "{\"text\": \"A hen.\"}\n{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}\n";
+  int n = 0;
+  for (const auto& [input, documents] :
+       {std::pair{lines, 2}, {pack_xz(lines), 2}, {std::string("Plain text.\n"), 1}}) {
+    for (const bool dash : {true, false}) {
+      const std::string output = folder / str_cat("shards", n++);
+      std::vector<std::string> arguments = {"data",     "--tokenizer", kDefault,
+                                            "--output", output,        "--json"};
+      if (dash) arguments.insert(arguments.begin() + 1, "-");
+      const RunResult made = run_fathom(arguments, {.input = input});
+      ASSERT_EQ(made.exit_code, 0) << made.err;
+      const Json summary = parse_json(made.out).value();
+      EXPECT_EQ(summary.find("train")->find("documents")->as_int(), documents);
+    }
+  }
+  // Only "Hi" and "A hen." are words of the text.
+  const RunResult tokenizer = run_fathom(
+      {"tokenizer", "train", "--vocab-size", "400", "--output", folder / "t"}, {.input = lines});
+  ASSERT_EQ(tokenizer.exit_code, 0) << tokenizer.err;
+  EXPECT_NE(tokenizer.out.find(" in 8 bytes"), std::string::npos) << tokenizer.out;
+}
+
+TEST(Data, ConversationsTakeNoMoreMemoryThanTexts) {
+  TempFolder folder;
+  std::string line = R"({"messages": [{"role": "user", "content": ")";
+  while (line.size() < 16'000) line += str_cat("word ", line.size(), " ");
+  line += "\"}]}\n";
+  std::string lines;
+  while (lines.size() < 60'000'000) lines += line;
+  put_file(folder / "a.jsonl", lines);
+  const std::string peak_of =
+      "import resource, subprocess, sys\n"
+      "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+      "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+  const RunResult made =
+      run({"python3", "-c", peak_of, FATHOM_BINARY, "data", folder / "a.jsonl", "--tokenizer",
+           kDefault, "--output", folder / "shards", "--threads", "2"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  // The file and its ids together are more than 100 MB; 8 MiB of it are held at a time.
+  EXPECT_LT(std::stoll(made.out), 90'000) << "KB";
+}
+
 void expect_sentence(const std::vector<std::string>& arguments, int exit_code,
                      const std::string& what) {
   const RunResult result = run_fathom(arguments);
@@ -104,6 +149,12 @@ TEST(Data, WhatIsWrongIsOneSentence) {
   expect_sentence(data(folder / "bad.jsonl"), 1, "bad.jsonl, line 2");
   expect_sentence(data(folder / "empty.txt"), 1, "no text");
   expect_sentence(data(folder / "cut.jsonl.xz"), 1, "damaged or cut short");
+  put_file(folder / "role.jsonl", "\n{\"messages\": [{\"role\": \"king\", \"content\": \"x\"}]}\n");
+  expect_sentence(data(folder / "role.jsonl"), 1,
+                  "role.jsonl, line 2: messages[0].role is \"king\"");
+  expect_sentence({"tokenizer", "train", folder / "role.jsonl", "--vocab-size", "400", "--output",
+                   folder / "t"},
+                  1, "role.jsonl, line 2: messages[0].role is \"king\"");
   expect_sentence(data(folder / "none.txt"), 1, "cannot open");
   EXPECT_FALSE(std::filesystem::exists(folder / "out/index.json"));
   expect_sentence({"data", folder / "bad.jsonl", "--tokenizer", folder.path(), "--output", "x"}, 1,
