@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/xxh64.h"
@@ -14,7 +15,6 @@
 namespace fathom {
 namespace {
 
-constexpr std::string_view kIndexName = "index.json";
 constexpr std::string_view kFormat = "fathom-shards";
 constexpr int64_t kVersion = 1;
 constexpr int64_t kTokensMax = int64_t{1} << 48;
@@ -119,8 +119,6 @@ class IndexReader {
   std::string path_;
 };
 
-std::string mask_name(const std::string& name) { return name + ".mask"; }
-
 }  // namespace
 
 // ---- writing
@@ -136,10 +134,11 @@ struct ShardWriter::OpenSplit {
   ShardSplit split;
   std::string prefix;
   std::optional<Open> open;
+  std::vector<AtomicFile> sealed;
 };
 
-ShardWriter::ShardWriter(std::string folder, ShardIndex index, bool force)
-    : folder_(std::move(folder)), index_(std::move(index)), force_(force) {
+ShardWriter::ShardWriter(ShardFolder folder, ShardIndex index)
+    : folder_(std::make_unique<ShardFolder>(std::move(folder))), index_(std::move(index)) {
   for (const char* prefix : {"train", "validation"}) {
     splits_.push_back(std::make_unique<OpenSplit>());
     splits_.back()->prefix = prefix;
@@ -151,22 +150,18 @@ ShardWriter::~ShardWriter() = default;
 
 Result<ShardWriter> ShardWriter::create(const std::string& folder, const ShardIndex& header,
                                         bool force) {
-  FATHOM_RETURN_IF_ERROR(make_directories(folder));
-  const std::string index = join_path(folder, kIndexName);
-  if (path_exists(index)) {
-    if (!force)
-      return invalid_error(folder,
-                           " holds shards already; give another folder, or --force to "
-                           "replace them");
-    if (std::remove(index.c_str()) != 0) return io_error(str_cat("cannot remove ", index));
-  }
-  return ShardWriter(folder, header, force);
+  FATHOM_TRY(ShardFolder opened, ShardFolder::open(folder, force));
+  return ShardWriter(std::move(opened), header);
 }
 
 Status ShardWriter::close(OpenSplit& split) {
   if (!split.open) return {};
-  FATHOM_RETURN_IF_ERROR(split.open->ids.commit());
-  if (split.open->mask) FATHOM_RETURN_IF_ERROR(split.open->mask->commit());
+  FATHOM_RETURN_IF_ERROR(split.open->ids.seal());
+  split.sealed.push_back(std::move(split.open->ids));
+  if (split.open->mask) {
+    FATHOM_RETURN_IF_ERROR(split.open->mask->seal());
+    split.sealed.push_back(std::move(*split.open->mask));
+  }
   split.open->file.checksum = split.open->ids_sum.digest();
   split.open->file.mask_checksum = split.open->mask_sum.digest();
   split.split.files.push_back(split.open->file);
@@ -180,11 +175,11 @@ Status ShardWriter::add(Split which, std::span<const int32_t> ids, std::span<con
   if (!split.open) {
     ShardFile file;
     file.name = str_cat(split.prefix, "-", split.split.files.size(), ".tokens");
-    const std::string path = join_path(folder_, file.name);
-    FATHOM_TRY(AtomicFile out, AtomicFile::create(path, force_));
+    const std::string mask_name = shard_mask_name(file.name);
+    FATHOM_TRY(AtomicFile out, folder_->create(file.name));
     split.open.emplace(Open{std::move(out), std::nullopt, {}, {}, std::move(file)});
     if (index_.has_mask) {
-      FATHOM_TRY(AtomicFile masks, AtomicFile::create(mask_name(path), force_));
+      FATHOM_TRY(AtomicFile masks, folder_->create(mask_name));
       split.open->mask.emplace(std::move(masks));
     }
   }
@@ -214,7 +209,16 @@ Status ShardWriter::add(Split which, std::span<const int32_t> ids, std::span<con
 }
 
 Result<ShardIndex> ShardWriter::finish() {
-  for (const auto& split : splits_) FATHOM_RETURN_IF_ERROR(close(*split));
+  std::vector<AtomicFile> files;
+  std::set<std::string> names;
+  for (const auto& split : splits_) {
+    FATHOM_RETURN_IF_ERROR(close(*split));
+    for (AtomicFile& file : split->sealed) files.push_back(std::move(file));
+    for (const ShardFile& file : split->split.files) {
+      names.insert(file.name);
+      if (index_.has_mask) names.insert(shard_mask_name(file.name));
+    }
+  }
   index_.train = splits_[0]->split;
   index_.validation = splits_[1]->split;
   const Json json = Json::Object{{"format", kFormat},
@@ -224,8 +228,7 @@ Result<ShardIndex> ShardWriter::finish() {
                                  {"mask", index_.has_mask},
                                  {"train", to_json(index_.train, index_.has_mask)},
                                  {"validation", to_json(index_.validation, index_.has_mask)}};
-  FATHOM_RETURN_IF_ERROR(
-      write_file(join_path(folder_, kIndexName), json.dump_pretty() + "\n", /*force=*/false));
+  FATHOM_RETURN_IF_ERROR(folder_->publish(std::move(files), names, json.dump_pretty() + "\n"));
   return index_;
 }
 
@@ -234,7 +237,7 @@ Result<ShardIndex> ShardWriter::finish() {
 Result<Shards> Shards::open(const std::string& folder, Split split) {
   Shards out;
   out.folder_ = folder;
-  FATHOM_TRY(out.index_, IndexReader(join_path(folder, kIndexName)).read());
+  FATHOM_TRY(out.index_, IndexReader(join_path(folder, kShardIndexName)).read());
   const auto map = [&](const std::string& name, int64_t bytes,
                        uint64_t checksum) -> Result<MappedFile> {
     FATHOM_TRY(MappedFile file, MappedFile::open(join_path(folder, name)));
@@ -252,7 +255,7 @@ Result<Shards> Shards::open(const std::string& folder, Split split) {
     FATHOM_TRY(mapped.ids,
                map(entry.name, entry.tokens * out.index_.token_bytes(), entry.checksum));
     if (out.index_.has_mask) {
-      FATHOM_TRY(mapped.mask, map(mask_name(entry.name), entry.tokens, entry.mask_checksum));
+      FATHOM_TRY(mapped.mask, map(shard_mask_name(entry.name), entry.tokens, entry.mask_checksum));
     }
     out.n_tokens_ += entry.tokens;
     out.files_.push_back(std::move(mapped));

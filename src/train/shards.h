@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "io/files.h"
 #include "io/mapped_file.h"
+#include "train/shard_folder.h"
 
 namespace fathom {
 
@@ -47,13 +48,14 @@ class ShardWriter {
   static constexpr int64_t kShardTokens = int64_t{1} << 27;  // of a file
 
   // Makes the folder. A folder that holds shards is refused without force; with it they are
-  // replaced. header: vocab_size, tokenizer_digest, has_mask.
+  // replaced by finish(), and stay as they are if it does not come to that. header: vocab_size,
+  // tokenizer_digest, has_mask.
   static Result<ShardWriter> create(const std::string& folder, const ShardIndex& header,
                                     bool force);
   // One document. ids within the vocabulary; mask [ids.size()] or empty: all count.
   Status add(Split split, std::span<const int32_t> ids, std::span<const uint8_t> mask,
              int64_t text_bytes);
-  // Writes the index; before that the folder holds no shards.
+  // Gives all files their names, the index last; before that the folder holds nothing new.
   Result<ShardIndex> finish();
 
   ShardWriter(ShardWriter&&) noexcept;
@@ -63,12 +65,11 @@ class ShardWriter {
  private:
   struct Open;
   struct OpenSplit;
-  ShardWriter(std::string folder, ShardIndex index, bool force);
-  Status close(OpenSplit& split);
+  ShardWriter(ShardFolder folder, ShardIndex index);
+  static Status close(OpenSplit& split);
 
-  std::string folder_;
+  std::unique_ptr<ShardFolder> folder_;  // outlives the files in it
   ShardIndex index_;
-  bool force_;
   std::vector<std::unique_ptr<OpenSplit>> splits_;
 };
 
