@@ -78,7 +78,10 @@ void ConfigReader::fail(std::string_view name, const std::string& message) {
   if (value == nullptr) value = value_;
   const int64_t line = value == nullptr ? 0 : value->line;
   const std::string path = path_of(name);
-  shared_->error = line > 0 ? str_cat(*shared_->file, ":", line, ": ") : *shared_->file + ": ";
+  // Without a line: what --set has put there.
+  const bool set = line == 0 && value != nullptr && !path.empty();
+  shared_->error = line > 0 ? str_cat(*shared_->file, ":", line, ": ")
+                            : str_cat(*shared_->file, set ? " with --set: " : ": ");
   shared_->error += path.empty() ? message : str_cat(path, " ", message);
 }
 
@@ -130,8 +133,8 @@ void ConfigReader::number(std::string_view name, double& out, double min, double
   if (value == nullptr) return;
   const double number = as_number(*value, name);
   if (!(number >= min && number <= max))
-    return fail(name, str_cat("is ", Json(number).dump(), ", expected ", Json(min).dump(), " to ",
-                              Json(max).dump()));
+    return fail(name, str_cat("is ", std::isfinite(number) ? Json(number).dump() : str_cat(number),
+                              ", expected ", Json(min).dump(), " to ", Json(max).dump()));
   out = number;
 }
 
@@ -197,8 +200,8 @@ void ConfigReader::curve(std::string_view name, Curve& out, double first_from, d
     }
     out.rest = from = piece.value;
   }
-  const Status status = check_curve(out, path_of(name));
-  if (!status.ok()) fail("", status.error().message);
+  const Status status = check_curve(out, "");
+  if (!status.ok()) fail(name, "is wrong" + status.error().message);
 }
 
 bool ConfigReader::has(std::string_view name) {

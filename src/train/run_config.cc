@@ -1,6 +1,7 @@
 #include "train/run_config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/xxh64.h"
 #include "io/files.h"
@@ -24,6 +25,7 @@ std::vector<DataSourceConfig> read_sources(ConfigReader& reader) {
     DataSourceConfig& out = sources.emplace_back();
     source.text("path", out.path);
     source.number("weight", out.weight, 0.0, kNumberMax);
+    if (out.weight == 0) source.fail("weight", "is 0; leave the source out, or give it a share");
     if (out.path.empty()) source.fail("", "has no path");
     source.finish();
   }
@@ -37,6 +39,7 @@ void read_data(ConfigReader data, RunConfig& run) {
   if (data.has("stages") == data.has("sources"))
     data.fail("", "needs sources, or stages with sources each");
   if (data.has("sources")) run.stages.push_back({.sources = read_sources(data)});
+  int64_t reached_step = 0, reached_tokens = 0;
   std::vector<ConfigReader> stages;
   if (data.has("stages")) stages = data.tables("stages");
   for (size_t i = 0; i < stages.size(); ++i) {
@@ -53,11 +56,24 @@ void read_data(ConfigReader data, RunConfig& run) {
     stage.unit = until_step > 0 ? CurveUnit::kSteps : CurveUnit::kTokens;
     stage.until = until_tokens + until_step;
     if (stage.sources.empty()) reader.fail("", "has no sources");
+    int64_t& reached = stage.unit == CurveUnit::kSteps ? reached_step : reached_tokens;
+    if (one_end && stage.until <= reached) {
+      reader.fail("", str_cat("ends at ", stage.until,
+                              stage.unit == CurveUnit::kSteps ? " steps" : " tokens",
+                              ", where a stage before it has ended; ends must rise"));
+    }
+    if (one_end) reached = stage.until;
     run.stages.push_back(std::move(stage));
   }
   data.finish();
   if (run.sequence_length == 0) data.fail("", "has no sequence_length");
   if (run.batch.pieces.empty() && run.batch.rest < 1) data.fail("", "has no batch (sequences)");
+  std::vector<double> batches = {run.batch.rest};
+  for (const CurvePiece& piece : run.batch.pieces) batches.push_back(piece.value);
+  for (const double batch : batches) {
+    if (batch != std::floor(batch))
+      data.fail("batch", str_cat("is ", batch, ", expected a whole number of sequences"));
+  }
 }
 
 void read_model(ConfigReader model, RunConfig& run) {
@@ -91,7 +107,11 @@ void read_recipe(ConfigReader& root, RunConfig& run) {
   optimizer.choice("moments", moments, {"bf16", "f32"});
   o.bf16_moments = moments == "bf16";
   optimizer.finish();
-  if (run.learning_rate == Curve::constant(0)) optimizer.fail("", "has no learning_rate");
+  if (run.learning_rate == Curve::constant(0)) {
+    const bool given = optimizer.has("learning_rate");
+    optimizer.fail(given ? "learning_rate" : "",
+                   given ? "is 0, which learns nothing" : "has no learning_rate");
+  }
 
   ConfigReader mtp = root.table("mtp");
   mtp.curve("lambda", run.mtp_lambda, 0, 0, 10);

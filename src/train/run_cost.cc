@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+
+#include "base/math.h"
 
 namespace fathom {
 namespace {
@@ -13,8 +16,23 @@ struct RunLength {
   int64_t steps = 0, tokens = 0, largest_batch = 0;
 };
 
+// To the run's end with steps of so many tokens, as far as a number reaches.
+void extrapolate(const RunConfig& run, int64_t step_tokens, RunLength& length) {
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  int64_t more = run.steps > 0 ? run.steps - length.steps : kMax;
+  if (run.tokens > 0) {
+    const int64_t rest = std::max<int64_t>(0, run.tokens - length.tokens);
+    more = std::min(more, rest / step_tokens + (rest % step_tokens > 0 ? 1 : 0));
+  }
+  length.steps += more;
+  int64_t tokens = 0;
+  const bool fits = checked_mul(more, step_tokens, &tokens) && tokens <= kMax - length.tokens;
+  length.tokens = fits ? length.tokens + tokens : kMax;
+}
+
 RunLength run_length(const RunConfig& run) {
   RunLength length;
+  int64_t last_batch = 0;
   while (length.steps < kStepsCounted && (run.steps == 0 || length.steps < run.steps) &&
          (run.tokens == 0 || length.tokens < run.tokens)) {
     const int64_t batch = batch_sequences(
@@ -22,7 +40,9 @@ RunLength run_length(const RunConfig& run) {
     length.tokens += batch * run.sequence_length;
     length.largest_batch = std::max(length.largest_batch, batch);
     ++length.steps;
+    last_batch = batch;
   }
+  if (length.steps == kStepsCounted) extrapolate(run, last_batch * run.sequence_length, length);
   return length;
 }
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace fathom {
 namespace {
 
@@ -41,6 +43,22 @@ TEST(RunCost, MemoryOfTheTreeAndMoments) {
   EXPECT_EQ(cost.memory.moments, 4 * n);
   EXPECT_EQ(cost.steps, 1500);
   EXPECT_EQ(cost.tokens, 1500 * 24 * 256);
+}
+
+// Steps beyond those that are counted one by one are like the last.
+TEST(RunCost, AnEndFarAwayIsExtrapolated) {
+  const auto cost_with = [](const std::vector<std::string>& sets) {
+    const auto run =
+        read_run_config(std::string(FATHOM_TESTDATA) + "/../examples/train/tiny.toml", sets);
+    return run_cost(*run, run_model(*run)->config);
+  };
+  const RunCost far = cost_with({"steps=9223372036854775807"});
+  EXPECT_EQ(far.steps, std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(far.tokens, std::numeric_limits<int64_t>::max());
+  const RunCost near =
+      cost_with({"steps=9223372036854775807", "tokens=1000000000000", "data.batch=8"});
+  EXPECT_EQ(near.steps, (1'000'000'000'000 + 2047) / 2048);
+  EXPECT_EQ(near.tokens, near.steps * 2048);
 }
 
 }  // namespace

@@ -5,11 +5,77 @@
 #include "io/files.h"
 #include "io/json.h"
 #include "io/model_files.h"
+#include "train/config_reader.h"
 #include "train/run_config.h"
 #include "train/run_folder.h"
 
 namespace fathom {
 namespace {
+
+// What config.json may hold, here where a misspelt field has no other program to be meant for.
+const char* const kModelFields[] = {
+    "architectures",
+    "attention_bias",
+    "attention_dropout",
+    "auto_map",
+    "aux_loss_alpha",
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "ep_size",
+    "first_k_dense_replace",
+    "hidden_act",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "kv_lora_rank",
+    "layer_types",
+    "max_position_embeddings",
+    "mlp_layer_types",
+    "model_type",
+    "moe_intermediate_size",
+    "moe_layer_freq",
+    "n_group",
+    "n_routed_experts",
+    "n_shared_experts",
+    "norm_topk_prob",
+    "num_attention_heads",
+    "num_experts_per_tok",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "num_nextn_predict_layers",
+    "pad_token_id",
+    "pretraining_tp",
+    "q_lora_rank",
+    "qk_head_dim",
+    "qk_nope_head_dim",
+    "qk_rope_head_dim",
+    "quantization_config",
+    "rms_norm_eps",
+    "rope_interleave",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "routed_scaling_factor",
+    "scoring_func",
+    "seq_aux",
+    "tie_word_embeddings",
+    "topk_group",
+    "topk_method",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+    "v_head_dim",
+    "vocab_size",
+};
+
+Status check_inline_fields(const RunConfig& run) {
+  ConfigReader root(run.document, run.file);
+  ConfigReader fields = root.table("model").table("inline");
+  for (const char* name : kModelFields) fields.raw(name);
+  fields.finish();
+  return fields.status();
+}
 
 struct ConfigText {
   std::string text;
@@ -44,17 +110,18 @@ void complete(Json& json) {
     set_if_absent("num_key_value_heads", Json(*heads));
 }
 
-// How the checkpoints of the run store matrices.
-void set_precision(Json& json, const std::string& precision) {
+// How the checkpoints of the run store matrices; ue8m0: with scales that are powers of two.
+void set_precision(Json& json, const std::string& precision, bool ue8m0) {
   json.erase("quantization_config");
   json.erase("dtype");
   json.set("torch_dtype", precision == "fp32" ? "float32" : "bfloat16");
   if (precision != "fp8") return;
-  json.set("quantization_config",
-           Json::Object{{"activation_scheme", "dynamic"},
-                        {"fmt", "e4m3"},
-                        {"quant_method", "fp8"},
-                        {"weight_block_size", Json::Array{int64_t{128}, int64_t{128}}}});
+  Json quantization = Json::Object{{"activation_scheme", "dynamic"},
+                                   {"fmt", "e4m3"},
+                                   {"quant_method", "fp8"},
+                                   {"weight_block_size", Json::Array{int64_t{128}, int64_t{128}}}};
+  if (ue8m0) quantization.set("scale_fmt", "ue8m0");
+  json.set("quantization_config", std::move(quantization));
 }
 
 void set_yarn(Json& json, const RunConfig& run) {
@@ -95,8 +162,14 @@ Result<RunModel> run_model(const RunConfig& run) {
   if (!json.ok()) return invalid_error(source.name, ": ", json.error().message);
   if (!json->is_object())
     return invalid_error(source.name, " holds ", json->type_name(), ", expected an object");
-  if (!run.inline_json.empty()) complete(*json);
-  set_precision(*json, run.precision);
+  if (!run.inline_json.empty()) {
+    FATHOM_RETURN_IF_ERROR(check_inline_fields(run));
+    complete(*json);
+  }
+  // As it stands, so that what it asks for and cannot have is refused and not written over.
+  FATHOM_TRY(const ModelConfig given, parse_model_config(json->dump(), source.name));
+  set_precision(*json, run.precision,
+                given.quantization_config && given.quantization_config->ue8m0);
   if (run.yarn_factor > 0) set_yarn(*json, run);
   return checked(run, json->dump_pretty() + "\n", source.name);
 }
