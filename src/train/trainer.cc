@@ -237,7 +237,7 @@ Result<bool> Trainer::handle_spike(const StepReport& report) {
   Json line = Json::Object{{"step", state_.step},
                            {"rollback", state_.spikes.n_rollbacks},
                            {"from_step", report.step},
-                           {"loss", report.loss}};
+                           {"spike_loss", report.loss}};
   if (report.skipped) line.set("skipped", true);
   FATHOM_RETURN_IF_ERROR(log_->append(line));
   return true;

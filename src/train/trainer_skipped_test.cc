@@ -116,7 +116,7 @@ TEST(TrainerSkipped, TheLogHasSkippedStepsAndRollbacks) {
     const std::vector<Json> rollbacks = lines_with(folder, "rollback");
     ASSERT_EQ(rollbacks.size(), 1u) << stop_after;
     EXPECT_EQ(rollbacks[0].dump(),
-              "{\"step\":14,\"rollback\":1,\"from_step\":15,\"loss\":null,\"skipped\":true}");
+              "{\"step\":14,\"rollback\":1,\"from_step\":15,\"spike_loss\":null,\"skipped\":true}");
     EXPECT_EQ(lines_with(folder, "loss_main").size(), 30u);
   }
 }
