@@ -11,12 +11,14 @@ namespace fathom {
 
 TensorSource copy_of(const void* data, int64_t size) {
   return [data, size](TensorSink& sink) -> Status {
-    std::span<const std::byte> rest(static_cast<const std::byte*>(data), static_cast<size_t>(size));
-    while (!rest.empty()) {
-      const auto piece = rest.first(std::min(rest.size(), sink.scratch().size()));
-      FATHOM_RETURN_IF_ERROR(sink.write(piece));
-      release_pages(piece.data(), static_cast<int64_t>(piece.size()));
-      rest = rest.subspan(piece.size());
+    const std::span<const std::byte> bytes(static_cast<const std::byte*>(data),
+                                           static_cast<size_t>(size));
+    const auto piece = static_cast<int64_t>(sink.scratch().size());
+    for (int64_t begin = 0; begin < size; begin += piece) {
+      const int64_t end = std::min(begin + piece, size);
+      FATHOM_RETURN_IF_ERROR(
+          sink.write(bytes.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))));
+      release_pages(data, end);
     }
     return {};
   };
@@ -40,8 +42,7 @@ TensorSource rows_side_by_side(std::vector<RowPart> parts, int64_t n_rows) {
       }
       FATHOM_RETURN_IF_ERROR(
           sink.write(sink.scratch().first(static_cast<size_t>((end - begin) * row_bytes))));
-      for (const RowPart& part : parts)
-        release_pages(part.data + begin * part.stride, (end - begin) * part.stride);
+      for (const RowPart& part : parts) release_pages(part.data, end * part.stride);
     }
     return {};
   };

@@ -27,7 +27,7 @@ constexpr std::string_view kConfig = "config.json";
 using FillRows = std::function<bool(int64_t row_begin, int64_t row_end, std::byte* out)>;
 Status in_bands(TensorSink& sink, int64_t n_rows, int64_t row_bytes, const FillRows& fill,
                 const std::function<Error()>& failed,
-                const std::function<void(int64_t, int64_t)>& done_with) {
+                const std::function<void(int64_t row_end)>& done_to) {
   if (n_rows == 0 || row_bytes == 0) return {};
   const int64_t fitting = static_cast<int64_t>(sink.scratch().size()) / row_bytes;
   FATHOM_CHECK(fitting > 0, "a row has ", row_bytes, " bytes");
@@ -47,14 +47,13 @@ Status in_bands(TensorSink& sink, int64_t n_rows, int64_t row_bytes, const FillR
     if (!ok) return failed();
     FATHOM_RETURN_IF_ERROR(
         sink.write(sink.scratch().first(static_cast<size_t>((end - begin) * row_bytes))));
-    done_with(begin, end);
+    done_to(end);
   }
   return {};
 }
 
-void release_rows(const Tensor& t, int64_t begin, int64_t end) {
-  const int64_t row_bytes = t.shape[1] * dtype_size(t.dtype);
-  release_pages(t.as<std::byte>() + begin * row_bytes, (end - begin) * row_bytes);
+void release_rows(const Tensor& t, int64_t end) {
+  release_pages(t.data, end * t.shape[1] * dtype_size(t.dtype));
 }
 
 TensorSource dequantised(const Tensor& q, const Tensor& scale, const std::string& where) {
@@ -89,7 +88,7 @@ TensorSource dequantised(const Tensor& q, const Tensor& scale, const std::string
     };
     const auto failed = [&] { return invalid_error(where, " holds a NaN; the file is damaged"); };
     return in_bands(sink, q.shape[0], k * 2, fill, failed,
-                    [&](int64_t b, int64_t e) { release_rows(q, b, e); });
+                    [&](int64_t end) { release_rows(q, end); });
   };
 }
 
@@ -104,7 +103,7 @@ TensorSource rounded_to_bf16(const Tensor& t) {
     };
     const auto failed = [] { return Error{}; };
     return in_bands(sink, t.shape[0], k * 2, fill, failed,
-                    [&](int64_t b, int64_t e) { release_rows(t, b, e); });
+                    [&](int64_t end) { release_rows(t, end); });
   };
 }
 
@@ -141,9 +140,7 @@ TensorSource scales_of(const Tensor& t, bool ue8m0, const std::string& where) {
     };
     return in_bands(
         sink, ceil_div(t.shape[0], kBlock), k_blocks * 4, fill, [&] { return not_finite(where); },
-        [&](int64_t begin, int64_t end) {
-          release_rows(t, begin * kBlock, std::min(end * kBlock, t.shape[0]));
-        });
+        [&](int64_t end) { release_rows(t, std::min(end * kBlock, t.shape[0])); });
   };
 }
 
@@ -171,7 +168,7 @@ TensorSource quantised(const Tensor& t, bool ue8m0, const std::string& where) {
     };
     return in_bands(
         sink, t.shape[0], k, fill, [&] { return not_finite(where); },
-        [&](int64_t b, int64_t e) { release_rows(t, b, e); });
+        [&](int64_t end) { release_rows(t, end); });
   };
 }
 

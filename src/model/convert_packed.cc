@@ -52,7 +52,7 @@ TensorSource packed(Dtype dtype, const Tensor& matrix, const Tensor* scales,
       }
       FATHOM_RETURN_IF_ERROR(
           sink.write(sink.scratch().first(static_cast<size_t>((end - begin) * panel_bytes))));
-      rows.release(begin, end);
+      rows.release(0, end);
     }
     return {};
   };

@@ -16,9 +16,18 @@ namespace fathom {
 
 namespace {
 
-// False if a value is not finite, or too large for F16.
+// The largest magnitude that the type can say. Blocks have their scales in F16: a code of Q8_0 goes
+// to 127, one of Q4_0 to 8, and the others' groups reach further than that.
+float largest_value(Dtype dtype) {
+  constexpr float kF16Max = 65504;
+  if (dtype == Dtype::kF16) return kF16Max;
+  if (dtype == Dtype::kQ8_0) return 127 * kF16Max;
+  return is_gguf_block_type(dtype) ? 8 * kF16Max : std::numeric_limits<float>::max();
+}
+
+// False if a value is not finite, or too large.
 bool encode(const float* values, int64_t n_rows, int64_t k, Dtype dtype, std::byte* out) {
-  const float limit = dtype == Dtype::kF16 ? 65504.0f : std::numeric_limits<float>::max();
+  const float limit = largest_value(dtype);
   bool good = true;
   for (int64_t i = 0; i < n_rows * k; ++i) good &= std::fabs(values[i]) <= limit;
   if (!good) return false;
@@ -43,6 +52,7 @@ RowUnits all_rows(std::shared_ptr<const MatrixRows> matrix) {
     matrix->read(unit, out, matrix->k());
     matrix->release(unit, unit + 1);
   };
+  units.done = [matrix](int64_t end) { matrix->release(0, end); };
   return units;
 }
 
@@ -75,10 +85,12 @@ TensorSource encoded(RowUnits units, Dtype dtype, std::string where) {
           good = false;
       });
       if (!good)
-        return invalid_error(where, " holds a value that ", dtype_name(dtype), " cannot say");
+        return invalid_error(where, " holds a value that ", dtype_name(dtype),
+                             " cannot say: not finite, or larger than ", largest_value(dtype));
       // Only the last unit may have fewer rows.
       const int64_t bytes = (end - begin - 1) * unit_bytes + units.rows_of(end - 1) * row_bytes;
       FATHOM_RETURN_IF_ERROR(sink.write(sink.scratch().first(static_cast<size_t>(bytes))));
+      if (units.done) units.done(end);
     }
     return {};
   };

@@ -14,13 +14,15 @@
 namespace fathom {
 
 // Parts of a matrix that are made at once, by any number of threads: fill(unit, out) leaves
-// rows_of(unit) rows of k floats, rows_max of them in all but the last unit.
+// rows_of(unit) rows of k floats, rows_max of them in all but the last unit. done(end), if there
+// is one, lets go what all units up to that were made from.
 struct RowUnits {
   int64_t n_units = 0;
   int64_t rows_max = 0;
   int64_t k = 0;
   std::function<int64_t(int64_t unit)> rows_of;
   std::function<void(int64_t unit, float* out)> fill;
+  std::function<void(int64_t end)> done = nullptr;
 };
 
 // All rows of the matrix as they are, panel by panel; pages of its file are let go.

@@ -6,10 +6,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <limits>
 
+#include "base/math.h"
+#include "io/mapped_file.h"
 #include "kernels/linear.h"
 #include "tensor/gguf_blocks.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace fathom {
@@ -37,6 +42,42 @@ double relative_error(const std::vector<float>& is, const std::vector<float>& sh
     norm += std::pow(double{should[i]}, 2);
   }
   return norm == 0 ? error : std::sqrt(error / norm);
+}
+
+// Of a mapped file: how many of its bytes are in this process's memory.
+int64_t bytes_present(std::span<const std::byte> bytes) {
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  bool inside = false;
+  for (int64_t kb = 0; std::getline(maps, line);) {
+    uintptr_t begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2)
+      inside = begin == reinterpret_cast<uintptr_t>(bytes.data());
+    if (inside && std::sscanf(line.c_str(), "Rss: %ld kB", &kb) == 1) return kb << 10;
+  }
+  ADD_FAILURE() << "no such mapping";
+  return 0;
+}
+
+// No panel of 6,400 bytes ends where a page does: what is let go must not leave the borders.
+TEST(EncodedRows, PagesThatWereReadAreLetGo) {
+  const testing_support::TempFolder folder;
+  constexpr int64_t kRows = 1000, kColumns = 100;
+  testing_support::put_file(folder / "m", std::string(kRows * kColumns * 4, '\0'));
+  const auto file = MappedFile::open(folder / "m");
+  ASSERT_TRUE(file.ok());
+  const Tensor matrix = {Dtype::kF32, {kRows, kColumns}, file->bytes().data()};
+  Pool pool(2);
+  std::vector<std::byte> scratch(3 * kPackedRows * kColumns * 2);
+  int64_t bytes = 0;
+  TensorSink sink(pool, scratch, [&](std::span<const std::byte> piece) -> Status {
+    bytes += static_cast<int64_t>(piece.size());
+    return {};
+  });
+  const auto rows = std::make_shared<const MatrixRows>(matrix, nullptr);
+  ASSERT_TRUE(encoded(all_rows(rows), Dtype::kBF16, "m")(sink).ok());
+  EXPECT_EQ(bytes, kRows * kColumns * 2);
+  EXPECT_LE(bytes_present(file->bytes()), 4096);
 }
 
 TEST(GgufBlocks, RandomRows) {
@@ -91,7 +132,19 @@ TEST(EncodedRows, ValuesThatATypeCannotSay) {
     return status.ok() ? std::string() : status.error().message;
   };
   EXPECT_EQ(error_of(70000, Dtype::kBF16), "");
-  EXPECT_EQ(error_of(70000, Dtype::kF16), "tensor x holds a value that F16 cannot say");
+  EXPECT_EQ(error_of(70000, Dtype::kF16),
+            "tensor x holds a value that F16 cannot say: not finite, or larger than 65504");
+  // Beyond a scale in F16 they would be made smaller.
+  EXPECT_EQ(error_of(8319008, Dtype::kQ8_0), "");
+  EXPECT_NE(error_of(8319010, Dtype::kQ8_0), "");
+  for (const Dtype dtype : {Dtype::kQ4_0, Dtype::kQ4_K, Dtype::kQ5_K, Dtype::kQ6_K}) {
+    EXPECT_EQ(error_of(524032, dtype), "") << dtype_name(dtype);
+    EXPECT_NE(error_of(-1e30f, dtype), "") << dtype_name(dtype);
+    EXPECT_LT(relative_error(through(dtype, std::vector<float>(kK, 524032)),
+                             std::vector<float>(kK, 524032)),
+              0.02)
+        << dtype_name(dtype);
+  }
   for (const Dtype dtype : {Dtype::kF32, Dtype::kBF16, Dtype::kQ8_0, Dtype::kQ4_K}) {
     EXPECT_NE(error_of(std::numeric_limits<float>::quiet_NaN(), dtype), "");
     EXPECT_NE(error_of(std::numeric_limits<float>::infinity(), dtype), "");

@@ -25,7 +25,7 @@ class MatrixRows {
   int64_t rows_of(int64_t panel) const;
   // Rows 16 * panel and on, ldw floats from row to row. By any number of threads.
   void read(int64_t panel, float* w, int64_t ldw) const;
-  // Lets go the pages of a mapped file that hold these panels.
+  // Lets go the pages of a mapped file that hold these panels (release_pages()).
   void release(int64_t begin, int64_t end) const;
 
  private:
