@@ -21,6 +21,7 @@ Status run_cast(const CastOptions& options) {
   if (options.to == "bf16" && options.scale_fmt != "float") {
     return usage_error("--scale-fmt has no meaning with --to bf16, which has no scales");
   }
+  FATHOM_RETURN_IF_ERROR(check_paths(options.command));
   FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
   FATHOM_RETURN_IF_ERROR(check_finished(files));
   FATHOM_TRY(const ConversionInput input, open_conversion_input(files));

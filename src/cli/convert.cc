@@ -73,8 +73,6 @@ Status check_usage(const ConvertOptions& options) {
   }
   if (options.model_parallel > 0 && (quantizes || options.to == "packed"))
     return usage_error("the demo's files are not quantised; give --model-parallel alone");
-  if (options.shard_size && *options.shard_size <= 0)
-    return usage_error("--shard-size must be more than nothing");
   FATHOM_RETURN_IF_ERROR(check_quantize(options.quantize));
   if (quantizes && !options.to.empty() &&
       (options.to == "packed") != quantizes_to_packed(options.quantize)) {
@@ -96,8 +94,9 @@ Result<bool> run_gguf(const ConvertOptions& options) {
   if (!from && !to) return false;
   if (options.model_parallel > 0 || !options.config.empty())
     return usage_error("--model-parallel and --config have no meaning with GGUF files");
-  if (!options.quantize.perplexity.path.empty() || options.command.verify)
-    return usage_error("--perplexity and --verify have no meaning with GGUF files");
+  if (!options.quantize.perplexity.empty() || options.quantize.perplexity_tokens)
+    return usage_error(
+        "--perplexity has no meaning with GGUF files; measure them with `fathom score`");
   if (to) {
     FATHOM_RETURN_IF_ERROR(
         convert_to_gguf(options.command, options.quantize.format, options.shard_size));
@@ -113,6 +112,7 @@ Result<bool> run_gguf(const ConvertOptions& options) {
 }
 
 Status run_convert(const ConvertOptions& options) {
+  FATHOM_RETURN_IF_ERROR(check_paths(options.command));
   if (options.shard_size && *options.shard_size <= 0)
     return usage_error("--shard-size must be more than nothing");
   FATHOM_TRY(const bool done, run_gguf(options));
@@ -121,10 +121,12 @@ Status run_convert(const ConvertOptions& options) {
   FATHOM_TRY(const ModelFiles files, ModelFiles::open_folder(options.command.in));
   FATHOM_RETURN_IF_ERROR(check_finished(files));
   FATHOM_TRY(const ConversionPlan plan, make_plan(options, files));
+  // A text that cannot be read is said before hours of work, not after them.
+  FATHOM_TRY(const std::optional<PerplexityText> text, read_perplexity(options.quantize, files));
   const bool quantizes = !options.quantize.format.empty();
   FATHOM_RETURN_IF_ERROR(
       carry_out(options.command, plan, files, quantizes ? "Quantising" : "Converting"));
-  return quantizes ? finish_quantize(options.quantize, options.command) : Status();
+  return quantizes ? finish_quantize(text, options.command) : Status();
 }
 
 }  // namespace

@@ -40,6 +40,19 @@ void add_conversion_options(CLI::App& app, ConversionCommand& command) {
       ->group("Computation");
 }
 
+Status check_paths(const ConversionCommand& command) {
+  if (command.in.empty()) return usage_error("IN is empty, expected the path of a model");
+  if (command.out.empty())
+    return usage_error("OUT is empty, expected the path of a folder or a .gguf file to make");
+  for (const std::string& path : {command.in, command.out}) {
+    if (path == "-")
+      return usage_error(
+          "- is no model here: files are mapped and written at several places at once; give the "
+          "path of a folder or a .gguf file (./- for one that is called so)");
+  }
+  return {};
+}
+
 Result<ConversionInput> open_conversion_input(const ModelFiles& files) {
   ConversionInput input;
   FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));

@@ -25,6 +25,9 @@ struct ConversionCommand {
 // IN, OUT, --threads, --max-memory, --force, --verify.
 void add_conversion_options(CLI::App& app, ConversionCommand& command);
 
+// Whether OUT is a place where files can be made; wrong usage.
+Status check_paths(const ConversionCommand& command);
+
 struct ConversionInput {
   ModelConfig config;
   std::shared_ptr<const Checkpoint> checkpoint;

@@ -11,12 +11,14 @@
 #include "io/printable.h"
 #include "model/convert_cast.h"
 #include "model/convert_packed.h"
+#include "model/convert_shards.h"
 #include "model/quantization_report.h"
 
 namespace fathom::cli {
 
 namespace {
 
+constexpr int64_t kPerplexityTokens = 20000;
 constexpr int64_t kReportBytesMax = int64_t{256} << 20;
 
 // "int4,mix" -> {"int4", true}; no format: not one of them.
@@ -79,16 +81,34 @@ std::string report_table(const Json& report) {
 }
 
 Result<Json> compare_perplexities(const PerplexityText& text, const ConversionCommand& command) {
-  const int n_threads = command.common.n_threads();
   FATHOM_TRY(const Perplexity before,
-             measure_perplexity(command.in, text, n_threads, "Perplexity before"));
+             measure_perplexity(command.in, text, command.common, "Perplexity before"));
   FATHOM_TRY(const Perplexity after,
-             measure_perplexity(command.out, text, n_threads, "Perplexity after"));
+             measure_perplexity(command.out, text, command.common, "Perplexity after"));
   return Json(Json::Object{{"text", text.path},
                            {"n_tokens", before.n_tokens},
                            {"before", before.value},
                            {"after", after.value},
                            {"rise_percent", 100 * (after.value / before.value - 1)}});
+}
+
+// What is FP8 stays what it is: rounding it a second time would only lose.
+Result<ConversionPlan> plan_fp8_as_it_is(const ConversionInput& input, int64_t shard_bytes) {
+  FATHOM_TRY(ConversionPlan plan, plan_reshard(input.config, input.checkpoint, shard_bytes));
+  const ModelFiles& files = input.checkpoint->files();
+  FATHOM_TRY(const FileBytes config, files.open_small("config.json", kSmallFileBytesMax));
+  std::erase_if(plan.copies, [](const std::string& name) {
+    return name == "config.json" || name == kQuantizationReport;
+  });
+  plan.texts.emplace_back("config.json", config.text());
+  report_quantization(input.checkpoint, plan);
+  plan.notes.push_back(files.describe() + " is FP8 already: its weights stay as they are");
+  return plan;
+}
+
+CLI::Validator not_empty() {
+  return CLI::Validator([](std::string& text) { return text.empty() ? "is empty" : std::string(); },
+                        "", "not empty");
 }
 
 }  // namespace
@@ -97,29 +117,33 @@ void add_quantize_options(CLI::App& app, QuantizeOptions& options) {
   app.add_option(
          "--quantize", options.format,
          "int8 and int4 make a packed folder, with mix the sensitive tensors stay wider; fp8 "
-         "and bf16 as in `fathom cast`; of a GGUF file f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, "
+         "(weights that are FP8 stay as they are) and bf16 as in `fathom cast`; of a GGUF file "
+         "f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, "
          "q6_k")
       ->type_name("int8|int4|fp8|bf16[,mix]")
       ->default_str("weights stay as they are")
+      ->check(not_empty())
       ->group("Output");
-  app.add_option("--perplexity", options.perplexity.path,
+  app.add_option("--perplexity", options.perplexity,
                  "With --quantize: a text (.jsonl: lines with text or ids) to measure the "
-                 "perplexity on, before and after")
+                 "perplexity on, before and after; - is standard input")
       ->type_name("FILE")
+      ->check(not_empty())
       ->default_str("not measured")
       ->group("Report");
-  options.perplexity.tokens_max = 20000;
-  app.add_option("--perplexity-tokens", options.perplexity.tokens_max,
+  app.add_option("--perplexity-tokens", options.perplexity_tokens,
                  "How many tokens of it are scored at most")
       ->type_name("N")
       ->transform(whole_number(1, 1'000'000'000))
-      ->capture_default_str()
+      ->default_str(str_cat(kPerplexityTokens))
       ->group("Report");
 }
 
 Status check_quantize(const QuantizeOptions& options) {
+  if (options.perplexity_tokens && options.perplexity.empty())
+    return usage_error("--perplexity-tokens is about --perplexity, which is not given");
   if (options.format.empty()) {
-    if (!options.perplexity.path.empty())
+    if (!options.perplexity.empty())
       return usage_error("--perplexity compares before and after --quantize, which is not given");
     return {};
   }
@@ -127,8 +151,6 @@ Status check_quantize(const QuantizeOptions& options) {
     return usage_error("--quantize is '", printable(options.format),
                        "', expected int8, int4, fp8 or bf16, with ,mix or without");
   }
-  if (!options.perplexity.path.empty() && !path_exists(options.perplexity.path))
-    return invalid_error("--perplexity: ", printable(options.perplexity.path), " does not exist");
   return {};
 }
 
@@ -143,6 +165,8 @@ Result<ConversionPlan> plan_quantize(const QuantizeOptions& options, const Conve
     const Dtype dtype = format == "int8" ? Dtype::kInt8 : Dtype::kInt4;
     return plan_pack(input.config, input.checkpoint, packed_formats(dtype, mix), shard_bytes);
   }
+  if (format == "fp8" && input.config.quantization_config && !input.config.packed_formats)
+    return plan_fp8_as_it_is(input, shard_bytes);
   Result<ConversionPlan> plan =
       format == "bf16" ? plan_cast_to_bf16(input.config, input.checkpoint)
                        : plan_cast_to_fp8(input.config, input.checkpoint, /*ue8m0=*/false);
@@ -157,16 +181,31 @@ Result<ConversionPlan> plan_quantize(const QuantizeOptions& options, const Conve
   return plan;
 }
 
-Status finish_quantize(const QuantizeOptions& options, const ConversionCommand& command) {
+Result<std::optional<PerplexityText>> read_perplexity(const QuantizeOptions& options,
+                                                      const ModelFiles& files) {
+  if (options.perplexity.empty()) return std::optional<PerplexityText>();
+  FATHOM_TRY(PerplexityText text,
+             read_perplexity_text(options.perplexity,
+                                  options.perplexity_tokens.value_or(kPerplexityTokens), files));
+  return std::optional(std::move(text));
+}
+
+Status finish_quantize(const std::optional<PerplexityText>& text,
+                       const ConversionCommand& command) {
   const std::string path = join_path(command.out, kQuantizationReport);
-  FATHOM_TRY(const std::string text, read_file(path, kReportBytesMax));
-  FATHOM_TRY(Json report, parse_json(text));
-  if (!options.perplexity.path.empty()) {
-    FATHOM_TRY(Json perplexity, compare_perplexities(options.perplexity, command));
-    report.set("perplexity", std::move(perplexity));
+  FATHOM_TRY(const std::string json, read_file(path, kReportBytesMax));
+  FATHOM_TRY(Json report, parse_json(json));
+  if (text) {
+    Result<Json> perplexity = compare_perplexities(*text, command);
+    if (!perplexity.ok()) {
+      // The folder is complete without it.
+      FATHOM_RETURN_IF_ERROR(standard_output().write(report_table(report)));
+      return std::move(perplexity).error();
+    }
+    report.set("perplexity", std::move(perplexity).value());
     FATHOM_RETURN_IF_ERROR(write_file(path, report.dump_pretty() + "\n", true));
   }
-  return quiet() ? Status() : standard_output().write(report_table(report));
+  return standard_output().write(report_table(report));
 }
 
 }  // namespace fathom::cli

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -12,8 +13,9 @@
 namespace fathom::cli {
 
 struct QuantizeOptions {
-  std::string format;  // int8|int4|fp8|bf16[,mix]; empty: not asked for
-  PerplexityText perplexity;
+  std::string format;      // int8|int4|fp8|bf16[,mix]; empty: not asked for
+  std::string perplexity;  // the path of a text; empty: not asked for
+  std::optional<int64_t> perplexity_tokens;
 };
 void add_quantize_options(CLI::App& app, QuantizeOptions& options);
 
@@ -24,8 +26,11 @@ bool quantizes_to_packed(const QuantizeOptions& options);
 Result<ConversionPlan> plan_quantize(const QuantizeOptions& options, const ConversionInput& input,
                                      int64_t shard_bytes);
 
-// After the conversion: measures the perplexities if a text was given, adds them to the report in
-// OUT, and prints the report's sums.
-Status finish_quantize(const QuantizeOptions& options, const ConversionCommand& command);
+// Before the conversion: the text of --perplexity, if it is asked for.
+Result<std::optional<PerplexityText>> read_perplexity(const QuantizeOptions& options,
+                                                      const ModelFiles& files);
+// After it: measures the perplexities if there is a text, adds them to the report in OUT, and
+// prints the report's sums.
+Status finish_quantize(const std::optional<PerplexityText>& text, const ConversionCommand& command);
 
 }  // namespace fathom::cli

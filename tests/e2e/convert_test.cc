@@ -174,5 +174,21 @@ TEST(Convert, UsageErrors) {
   fail({"cast", "a", "b", "--to", "bf16", "--scale-fmt", "ue8m0"}, 2);
 }
 
+TEST(Convert, PlacesThatHoldNoFilesAreWrongUsage) {
+  TempFolder in;
+  write_model(in, kFp8Config, Dtype::kBF16);
+  const auto said = [&](const std::string& from, const std::string& to) {
+    const RunResult result = run_fathom({"convert", from, to}, {.directory = in.path()});
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    fail({"cast", from, to, "--to", "bf16"}, 2);
+    return result.err;
+  };
+  EXPECT_NE(said(in.path(), "-").find("- is no model here"), std::string::npos);
+  EXPECT_NE(said("-", in / "out").find("- is no model here"), std::string::npos);
+  EXPECT_NE(said(in.path(), "").find("OUT is empty"), std::string::npos);
+  EXPECT_NE(said("", in / "out").find("IN is empty"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(in / "-"));
+}
+
 }  // namespace
 }  // namespace fathom::test

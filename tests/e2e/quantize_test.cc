@@ -18,7 +18,10 @@ void quantize(const std::string& in, const std::string& out, const std::string& 
               const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {"convert", in, out, "--quantize", format, "--quiet"};
   arguments.insert(arguments.end(), more.begin(), more.end());
-  succeed(arguments);
+  const RunResult result = run_fathom(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  // --quiet is about progress and notes; the table is the result.
+  EXPECT_NE(result.out.find("\n total "), std::string::npos) << result.out;
 }
 Json report_of(const std::string& folder) {
   return *parse_json(get_file(folder + "/quantization.json"));
@@ -148,6 +151,9 @@ TEST(Quantize, WrongUsageIsSaidBeforeAnythingIsWritten) {
   EXPECT_NE(usage({"--quantize", "fp8", "--to", "packed"}).find("fp8"), std::string::npos);
   EXPECT_NE(usage({"--to", "packed"}).find("--quantize"), std::string::npos);
   EXPECT_NE(usage({"--perplexity", "x.txt"}).find("--quantize"), std::string::npos);
+  EXPECT_NE(usage({"--quantize", ""}).find("--quantize: is empty"), std::string::npos);
+  EXPECT_NE(usage({"--quantize", "int8", "--perplexity-tokens", "5"}).find("--perplexity"),
+            std::string::npos);
   usage({"--quantize", "int8", "--model-parallel", "2"});
   usage({"--quantize", "bf16", "--shard-size", "1MB"});
   for (const std::vector<std::string>& refused :
@@ -158,6 +164,58 @@ TEST(Quantize, WrongUsageIsSaidBeforeAnythingIsWritten) {
     EXPECT_NE(fail(refused).find("packed"), std::string::npos);
     EXPECT_FALSE(fs::exists(out));
   }
+}
+
+// A text that cannot be scored is no matter to find out after hours of conversion.
+TEST(Quantize, TheTextIsReadBeforeAnythingIsWritten) {
+  TempFolder in;
+  TempFolder temp;
+  write_model(in, kFp8Config, Dtype::kBF16);
+  const auto said = [&](const std::string& text, const std::string& input = "") {
+    const RunResult result = run_fathom(
+        {"convert", in.path(), temp / "out", "--quantize", "int8", "--perplexity", text, "--quiet"},
+        {.input = input});
+    EXPECT_EQ(result.exit_code, 1) << result.err;
+    EXPECT_FALSE(fs::exists(temp / "out"));
+    return result.err;
+  };
+  put_file(temp / "bad.jsonl", "{\"ids\": [1, 2]}\n{\"txt\": \"a\"}\n");
+  EXPECT_NE(said(temp / "bad.jsonl").find("bad.jsonl, line 2: expected an object with \"text\""),
+            std::string::npos);
+  put_file(temp / "short.jsonl", "{\"ids\": [1]}\n");
+  EXPECT_NE(said(temp / "short.jsonl").find("no two tokens"), std::string::npos);
+  EXPECT_NE(said("-", "").find("no two tokens"), std::string::npos);
+  EXPECT_NE(said(temp / "absent.txt").find("absent.txt"), std::string::npos);
+  fs::remove(in / "tokenizer.json");
+  EXPECT_NE(said("-", "words").find("has no tokenizer"), std::string::npos);
+}
+
+TEST(Quantize, PerplexityIsMeasuredWithinTheMemoryAskedFor) {
+  TempFolder in;
+  TempFolder temp;
+  write_model(in, kFp8Config, Dtype::kBF16);
+  fs::remove(in / "tokenizer.json");
+  put_file(temp / "ids.jsonl", "{\"ids\": [1, 2, 3, 4, 5]}\n");
+  quantize(in.path(), temp / "a", "int8", {"--perplexity", temp / "ids.jsonl"});
+  EXPECT_EQ(report_of(temp / "a").find("perplexity")->find("n_tokens")->as_int(), 4);
+  const RunResult result =
+      run_fathom({"convert", in.path(), temp / "b", "--quantize", "int8", "--quiet", "--perplexity",
+                  temp / "ids.jsonl", "--max-memory", "1MiB"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("--max-memory"), std::string::npos) << result.err;
+  EXPECT_NE(result.out.find("\n total "), std::string::npos) << "the folder is complete";
+}
+
+TEST(Quantize, WhatIsFp8StaysSo) {
+  TempFolder in;
+  TempFolder temp;
+  write_model(in, kFp8Config, Dtype::kBF16);
+  const RunResult result = run_fathom({"convert", in.path(), temp / "out", "--quantize", "fp8"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("is FP8 already: its weights stay as they are"), std::string::npos);
+  EXPECT_EQ(load(temp / "out"), load(in.path()));
+  EXPECT_EQ(get_file(temp / "out/config.json"), get_file(in / "config.json"));
+  EXPECT_TRUE(report_of(temp / "out").find("tensors")->as_array().empty());
 }
 
 TEST(Quantize, AnInfiniteWeightIsNamed) {
