@@ -2,11 +2,6 @@
 
 #include <filesystem>
 
-#include "base/log.h"
-#include "cli/inspect_report.h"
-#include "cli/interrupt.h"
-#include "cli/output.h"
-#include "cli/progress.h"
 #include "io/printable.h"
 #include "model/convert_gguf.h"
 #include "model/open_model.h"
@@ -58,28 +53,13 @@ Status convert_to_gguf(const ConversionCommand& command, const std::string& quan
                        std::optional<int64_t> part_bytes) {
   FATHOM_TRY(const std::optional<Dtype> type, parse_type(quantize));
   if (!is_gguf_path(command.out))
-    return usage_error("OUT is ", printable(command.out), ", expected a name that ends with .gguf");
+    return usage_error("OUT is ", printable(command.out),
+                       ", expected the name of a file that ends with .gguf");
   FATHOM_TRY(const OpenedModel model, open_model(command.in));
   FATHOM_TRY(GgufPlan plan, plan_gguf(model, type, model_name(command.in)));
   FATHOM_RETURN_IF_ERROR(add_tokenizer(model, plan));
-  for (const std::string& note : plan.notes) log(LogLevel::kWarning, note);
-  FATHOM_TRY(const int64_t scratch, scratch_bytes(command, plan.scratch_bytes_min));
-  Progress progress("Converting", plan.total_bytes(), "bytes");
-  const InterruptScope scope;
-  ConversionOptions options;
-  options.n_threads = command.common.n_threads();
-  options.scratch_bytes = scratch;
-  options.force = command.force;
-  options.go_on = [&](int64_t done) {
-    progress.update(done);
-    return !interrupted();
-  };
-  FATHOM_TRY(const ConversionResult result, write_gguf(plan, command.out, part_bytes, options));
-  progress.hide();
-  if (quiet()) return {};
-  print_error(str_cat(printable(command.out), ": ", result.n_files,
-                      result.n_files == 1 ? " file, " : " files, ", human_bytes(result.bytes)));
-  return {};
+  FATHOM_TRY(const ConversionPlan files, plan_gguf_files(std::move(plan), command.out, part_bytes));
+  return carry_out(command, files, model.files, "Converting");
 }
 
 Status convert_from_gguf(const ConversionCommand& command, int64_t shard_bytes) {

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -35,32 +36,6 @@ bool parse_hex(std::string_view text, uint64_t* value) {
   return ec == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
-// The journal, locked. Its name may be given to a new file between opening and locking (another
-// process finished); then the lock is on the old one, and we try again.
-Result<FileDescriptor> open_journal(const std::string& folder) {
-  const std::string path = join_path(folder, kJournalName);
-  for (;;) {
-    const int fd =
-        ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (fd < 0) return io_error(str_cat("cannot write into the folder ", printable(folder)));
-    FileDescriptor file(fd, 0);
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EINTR) continue;
-      if (errno != EWOULDBLOCK) return io_error(str_cat("cannot lock ", printable(path)));
-      return Error{ErrorCode::kIo,
-                   str_cat("another process is writing into the folder ", printable(folder),
-                           "; wait for it, or choose another folder")};
-    }
-    struct stat mine = {};
-    struct stat named = {};
-    if (::fstat(fd, &mine) != 0) return io_error(str_cat("cannot examine ", printable(path)));
-    if (!S_ISREG(mine.st_mode))
-      return invalid_error(printable(path), " is no regular file; remove it");
-    if (::lstat(path.c_str(), &named) != 0 || named.st_ino != mine.st_ino) continue;
-    return FileDescriptor(file.release(), mine.st_size);
-  }
-}
-
 bool is_part(const std::string& name) { return name.starts_with(".") && name.ends_with(".part"); }
 
 Result<std::vector<std::string>> list_others(const std::string& folder) {
@@ -85,13 +60,26 @@ Status check_empty(const std::string& folder) {
                        "files of the same names in it");
 }
 
-// What a killed run left half-written; nobody else writes here while we hold the lock.
-Status remove_parts(const std::string& folder) {
+// What a killed run left half-written of these names, or of all if there are none; nobody else
+// writes here while we hold the lock.
+Status remove_parts(const std::string& folder, const std::vector<std::string>& of = {}) {
   FATHOM_TRY(const std::vector<std::string> others, list_others(folder));
   for (const std::string& name : others) {
-    if (is_part(name) && ::unlink(join_path(folder, name).c_str()) != 0) {
+    const bool ours =
+        of.empty() || std::any_of(of.begin(), of.end(), [&](const std::string& begin) {
+          return name.starts_with(temporary_prefix(begin));
+        });
+    if (ours && is_part(name) && ::unlink(join_path(folder, name).c_str()) != 0)
       return io_error(str_cat("cannot remove ", printable(join_path(folder, name))));
-    }
+  }
+  return {};
+}
+
+Status check_absent(const std::string& folder, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const std::string path = join_path(folder, name);
+    if (path_exists(path))
+      return invalid_error(printable(path), " exists already; --force replaces it");
   }
   return {};
 }
@@ -102,13 +90,12 @@ Result<OutputFolder> OutputFolder::open(const std::string& path, uint64_t plan,
                                         const std::string& what, bool force) {
   const bool existed = path_exists(path);
   FATHOM_RETURN_IF_ERROR(make_directories(path));
+  OutputFolder folder(path, join_path(path, kJournalName), "the folder " + printable(path));
   // Looked at before anything is created in it.
-  if (existed && !force && !path_exists(join_path(path, kJournalName)))
+  if (existed && !force && !path_exists(folder.journal_path_))
     FATHOM_RETURN_IF_ERROR(check_empty(path));
-  FATHOM_TRY(FileDescriptor journal, open_journal(path));
-  OutputFolder folder(path, std::move(journal));
+  FATHOM_RETURN_IF_ERROR(folder.open_journal());
   if (folder.journal_.size() > 0) {
-    folder.new_ = false;
     FATHOM_RETURN_IF_ERROR(folder.read_journal(plan, what, force));
     FATHOM_RETURN_IF_ERROR(remove_parts(path));
     return folder;
@@ -120,9 +107,59 @@ Result<OutputFolder> OutputFolder::open(const std::string& path, uint64_t plan,
   return folder;
 }
 
+Result<OutputFolder> OutputFolder::open_beside(const std::string& target,
+                                               const std::vector<std::string>& names, uint64_t plan,
+                                               const std::string& what, bool force) {
+  const size_t slash = target.rfind('/');
+  const std::string path = slash == std::string::npos ? "." : target.substr(0, slash + 1);
+  const std::string name = slash == std::string::npos ? target : target.substr(slash + 1);
+  OutputFolder folder(path, join_path(path, str_cat(".", name, kJournalName)), printable(target));
+  if (!force && !path_exists(folder.journal_path_))
+    FATHOM_RETURN_IF_ERROR(check_absent(path, names));
+  FATHOM_RETURN_IF_ERROR(folder.open_journal());
+  if (folder.journal_.size() > 0) {
+    FATHOM_RETURN_IF_ERROR(folder.read_journal(plan, what, force));
+  } else {
+    if (const Status absent = check_absent(path, names); !force && !absent.ok()) {
+      FATHOM_RETURN_IF_ERROR(folder.close());
+      return absent.error();
+    }
+    FATHOM_RETURN_IF_ERROR(folder.begin_journal(plan, what));
+  }
+  FATHOM_RETURN_IF_ERROR(remove_parts(path, names));
+  return folder;
+}
+
+// Its name may be given to a new file between opening and locking (another process finished); then
+// the lock is on the old one, and we try again.
+Status OutputFolder::open_journal() {
+  const std::string& path = journal_path_;
+  for (;;) {
+    const int fd =
+        ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (fd < 0) return io_error(str_cat("cannot write into the folder ", printable(path_)));
+    FileDescriptor file(fd, 0);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EINTR) continue;
+      if (errno != EWOULDBLOCK) return io_error(str_cat("cannot lock ", printable(path)));
+      return Error{ErrorCode::kIo, str_cat("another process is writing into ", target_,
+                                           "; wait for it, or choose another output")};
+    }
+    struct stat mine = {};
+    struct stat named = {};
+    if (::fstat(fd, &mine) != 0) return io_error(str_cat("cannot examine ", printable(path)));
+    if (!S_ISREG(mine.st_mode))
+      return invalid_error(printable(path), " is no regular file; remove it");
+    if (::lstat(path.c_str(), &named) != 0 || named.st_ino != mine.st_ino) continue;
+    journal_ = FileDescriptor(file.release(), mine.st_size);
+    new_ = mine.st_size == 0;
+    return {};
+  }
+}
+
 // A line that was being written when the process died is no JSON: its file is made again.
 Status OutputFolder::read_journal(uint64_t plan, const std::string& what, bool force) {
-  FATHOM_TRY(const std::string text, read_file(file(kJournalName), kJournalBytesMax));
+  FATHOM_TRY(const std::string text, read_file(journal_path_, kJournalBytesMax));
   size_t begin = 0;
   bool first = true;
   while (begin < text.size()) {
@@ -136,7 +173,7 @@ Status OutputFolder::read_journal(uint64_t plan, const std::string& what, bool f
       if (of != nullptr && of->is_string() && of->as_string() != hex(plan) && !force) {
         const Json* theirs = line->find("what");
         return invalid_error(
-            "the folder ", printable(path_), " holds an unfinished conversion of something else (",
+            target_, " holds an unfinished conversion of something else (",
             theirs != nullptr && theirs->is_string() ? printable(theirs->as_string()) : "unnamed",
             "); run that command again to finish it, or --force to begin anew");
       }
@@ -167,7 +204,7 @@ Status OutputFolder::read_journal(uint64_t plan, const std::string& what, bool f
 
 Status OutputFolder::begin_journal(uint64_t plan, const std::string& what) {
   if (::ftruncate(journal_.get(), 0) != 0)
-    return io_error(str_cat("cannot write ", printable(file(kJournalName))));
+    return io_error(str_cat("cannot write ", printable(journal_path_)));
   ::lseek(journal_.get(), 0, SEEK_SET);
   return append(Json(Json::Object{{"plan", hex(plan)}, {"what", what}}).dump());
 }
@@ -178,11 +215,11 @@ Status OutputFolder::append(const std::string& line) {
   while (done < text.size()) {
     const ssize_t n = ::write(journal_.get(), text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error(str_cat("cannot write ", printable(file(kJournalName))));
+    if (n < 0) return io_error(str_cat("cannot write ", printable(journal_path_)));
     done += static_cast<size_t>(n);
   }
   if (::fsync(journal_.get()) != 0)
-    return io_error(str_cat("cannot write ", printable(file(kJournalName))));
+    return io_error(str_cat("cannot write ", printable(journal_path_)));
   return {};
 }
 
@@ -193,8 +230,8 @@ Status OutputFolder::record(const FinishedFile& file) {
 }
 
 Status OutputFolder::close() {
-  if (::unlink(file(kJournalName).c_str()) != 0)
-    return io_error(str_cat("cannot remove ", printable(file(kJournalName))));
+  if (::unlink(journal_path_.c_str()) != 0)
+    return io_error(str_cat("cannot remove ", printable(journal_path_)));
   journal_.close();
   return {};
 }

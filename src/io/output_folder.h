@@ -1,7 +1,7 @@
-// A folder that a long conversion fills, so that it can be stopped at any point and go on later:
-// files appear under their names only when complete (io/files.h), a journal in the folder says
-// which are, and a lock on the journal keeps a second process out. When everything is there the
-// journal goes.
+// A folder that a long conversion fills, or some files in one, so that it can be stopped at any
+// point and go on later: files appear under their names only when complete (io/files.h), a journal
+// beside them says which are, and a lock on the journal keeps a second process out. When everything
+// is there the journal goes.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,13 @@ class OutputFolder {
   static Result<OutputFolder> open(const std::string& path, uint64_t plan, const std::string& what,
                                    bool force);
 
+  // Only the files of these names, in the folder of target: others there are not looked at. target
+  // is what a person calls them all, "a/m.gguf"; the journal has its name. Refused: names that
+  // exist, unless force or the journal is of this plan.
+  static Result<OutputFolder> open_beside(const std::string& target,
+                                          const std::vector<std::string>& names, uint64_t plan,
+                                          const std::string& what, bool force);
+
   const std::string& path() const { return path_; }
   std::string file(std::string_view name) const { return join_path(path_, name); }
   // Whether the journal begins with this process: nothing in the folder has been touched yet.
@@ -45,13 +52,18 @@ class OutputFolder {
   Status close();
 
  private:
-  OutputFolder(std::string path, FileDescriptor journal)
-      : path_(std::move(path)), journal_(std::move(journal)) {}
+  OutputFolder(std::string path, std::string journal_path, std::string target)
+      : path_(std::move(path)),
+        journal_path_(std::move(journal_path)),
+        target_(std::move(target)) {}
+  Status open_journal();
   Status read_journal(uint64_t plan, const std::string& what, bool force);
   Status begin_journal(uint64_t plan, const std::string& what);
   Status append(const std::string& line);
 
   std::string path_;
+  std::string journal_path_;
+  std::string target_;  // for messages
   FileDescriptor journal_;
   std::vector<FinishedFile> finished_;
   bool new_ = true;

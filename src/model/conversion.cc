@@ -24,11 +24,7 @@ namespace fathom {
 
 namespace {
 
-int64_t bytes_of(const TensorSpec& spec) {
-  int64_t bytes = dtype_size(spec.dtype);
-  for (const int64_t extent : spec.shape) bytes *= extent;
-  return bytes;
-}
+int64_t bytes_of(const TensorSpec& spec) { return Tensor{spec.dtype, spec.shape, nullptr}.bytes(); }
 
 int64_t bytes_of(const OutputFile& file) {
   int64_t bytes = 0;
@@ -47,6 +43,7 @@ uint64_t fingerprint(const ConversionPlan& plan) {
   for (const std::string& input : plan.inputs) add(input);
   for (const OutputFile& file : plan.files) {
     add(file.name);
+    if (file.gguf) add(file.gguf->bytes());
     for (const OutputTensor& tensor : file.tensors) {
       add(tensor.spec.name);
       add(dtype_name(tensor.spec.dtype));
@@ -82,9 +79,10 @@ bool is_weights_name(const std::string& name) {
 
 class Runner {
  public:
-  Runner(const ConversionPlan& plan, const ModelFiles& files, OutputFolder& folder,
-         const ConversionOptions& options)
+  Runner(const ConversionPlan& plan, const ModelFiles& files, const std::string& out,
+         OutputFolder& folder, const ConversionOptions& options)
       : plan_(plan),
+        out_(out),
         files_(files),
         folder_(folder),
         options_(options),
@@ -127,7 +125,8 @@ class Runner {
 
  private:
   std::vector<std::string> output_paths() const {
-    std::vector<std::string> paths = {folder_.file(kIndexName)};
+    std::vector<std::string> paths;
+    if (plan_.index) paths.push_back(folder_.file(kIndexName));
     for (const OutputFile& file : plan_.files) paths.push_back(folder_.file(file.name));
     for (const std::string& name : plan_.copies) paths.push_back(folder_.file(name));
     for (const auto& [name, text] : plan_.texts) paths.push_back(folder_.file(name));
@@ -136,7 +135,7 @@ class Runner {
   }
 
   std::vector<std::string> input_paths() const {
-    std::vector<std::string> paths;
+    std::vector<std::string> paths = plan_.input_paths;
     if (files_.folder().empty()) return paths;
     const auto names = files_.list();
     if (!names.ok()) return paths;
@@ -147,6 +146,7 @@ class Runner {
   // What another conversion left (--force), before the first of its files is replaced: config.json
   // first, so that the folder is never read as a mixture of two models.
   Status remove_earlier_model() {
+    if (plan_.beside) return remove_earlier_parts();
     std::set<std::string> stale = {std::string(kIndexName), std::string(kQuantizationReport)};
     FATHOM_TRY(const ModelFiles out, ModelFiles::open_folder(folder_.path()));
     FATHOM_TRY(const std::vector<std::string> names, out.list());
@@ -156,6 +156,15 @@ class Runner {
     for (const OutputFile& file : plan_.files) stale.erase(file.name);
     FATHOM_RETURN_IF_ERROR(remove("config.json"));
     for (const std::string& name : stale) FATHOM_RETURN_IF_ERROR(remove(name));
+    return {};
+  }
+  // One file is replaced in one step, several are not: old parts beside new ones would be a
+  // mixture.
+  Status remove_earlier_parts() {
+    if (plan_.files.size() < 2) return {};
+    for (const OutputFile& file : plan_.files) {
+      if (finished(file.name) == nullptr) FATHOM_RETURN_IF_ERROR(remove(file.name));
+    }
     return {};
   }
   Status remove(const std::string& name) const {
@@ -180,17 +189,29 @@ class Runner {
 
   Status go_on() const {
     if (!options_.go_on || options_.go_on(done_)) return {};
-    return Error{ErrorCode::kInterrupted,
-                 str_cat("stopped; the same command goes on with what is missing in ",
-                         printable(folder_.path()))};
+    return Error{
+        ErrorCode::kInterrupted,
+        str_cat("stopped; the same command goes on with what is missing in ", printable(out_))};
   }
 
   Status write(const OutputFile& file) {
     std::vector<TensorSpec> specs;
     for (const OutputTensor& tensor : file.tensors) specs.push_back(tensor.spec);
-    FATHOM_TRY(
-        SafetensorsWriter writer,
-        SafetensorsWriter::create(folder_.file(file.name), std::move(specs), true, file.metadata));
+    const std::string path = folder_.file(file.name);
+    // What the journal allows was asked for; beside other files a name may have come meanwhile.
+    const bool replace = !plan_.beside || options_.force || !folder_.is_new();
+    if (file.gguf) {
+      FATHOM_TRY(GgufWriter writer,
+                 GgufWriter::create(path, *file.gguf, std::move(specs), replace));
+      return write(file, writer);
+    }
+    FATHOM_TRY(SafetensorsWriter writer,
+               SafetensorsWriter::create(path, std::move(specs), replace, file.metadata));
+    return write(file, writer);
+  }
+
+  template <typename Writer>
+  Status write(const OutputFile& file, Writer& writer) {
     Xxh64 checksum;
     for (size_t i = 0; i < file.tensors.size(); ++i) {
       const auto write_piece = [&](std::span<const std::byte> bytes) -> Status {
@@ -220,9 +241,9 @@ class Runner {
     if (static_cast<int64_t>(mapped.bytes().size()) != expected.bytes) {
       return damaged(str_cat(mapped.bytes().size(), " bytes instead of ", expected.bytes));
     }
-    FATHOM_TRY(const SafetensorsFile parsed, parse_safetensors(mapped.bytes(), printable(path)));
+    FATHOM_TRY(const std::vector<NamedTensor> parsed, parse(file, mapped));
     std::map<std::string_view, const Tensor*> tensors;
-    for (const NamedTensor& named : parsed.tensors) tensors.emplace(named.name, &named.tensor);
+    for (const NamedTensor& named : parsed) tensors.emplace(named.name, &named.tensor);
     if (tensors.size() != file.tensors.size()) return damaged("another number of tensors");
     Xxh64 checksum;
     for (const OutputTensor& tensor : file.tensors) {
@@ -235,6 +256,16 @@ class Runner {
     }
     if (whole && checksum.digest() != expected.checksum) return damaged("its checksum differs");
     return {};
+  }
+
+  static Result<std::vector<NamedTensor>> parse(const OutputFile& file, const MappedFile& mapped) {
+    const std::string name = printable(mapped.path());
+    if (file.gguf) {
+      FATHOM_TRY(GgufFile parsed, parse_gguf(mapped.bytes(), name));
+      return std::move(parsed.tensors);
+    }
+    FATHOM_TRY(SafetensorsFile parsed, parse_safetensors(mapped.bytes(), name));
+    return std::move(parsed.tensors);
   }
 
   Status add_checksum(const Tensor& tensor, Xxh64& checksum) {
@@ -264,6 +295,7 @@ class Runner {
   }
 
   const ConversionPlan& plan_;
+  const std::string& out_;
   const ModelFiles& files_;
   OutputFolder& folder_;
   const ConversionOptions& options_;
@@ -272,6 +304,13 @@ class Runner {
   ConversionResult result_;
   int64_t done_ = 0;
 };
+
+Result<OutputFolder> open_output(const ConversionPlan& plan, const std::string& out, bool force) {
+  if (!plan.beside) return OutputFolder::open(out, fingerprint(plan), plan.what, force);
+  std::vector<std::string> names;
+  for (const OutputFile& file : plan.files) names.push_back(file.name);
+  return OutputFolder::open_beside(out, names, fingerprint(plan), plan.what, force);
+}
 
 }  // namespace
 
@@ -282,12 +321,11 @@ int64_t ConversionPlan::total_bytes() const {
 }
 
 Result<ConversionResult> run_conversion(const ConversionPlan& plan, const ModelFiles& files,
-                                        const std::string& out_folder,
-                                        const ConversionOptions& options) {
-  if (!files.folder().empty()) FATHOM_RETURN_IF_ERROR(check_apart(files.folder(), out_folder));
-  FATHOM_TRY(OutputFolder folder,
-             OutputFolder::open(out_folder, fingerprint(plan), plan.what, options.force));
-  Runner runner(plan, files, folder, options);
+                                        const std::string& out, const ConversionOptions& options) {
+  if (!files.folder().empty() && !plan.beside)
+    FATHOM_RETURN_IF_ERROR(check_apart(files.folder(), out));
+  FATHOM_TRY(OutputFolder folder, open_output(plan, out, options.force));
+  Runner runner(plan, files, out, folder, options);
   if (const Status good = runner.check_output(); !good.ok()) {
     // A folder that is as it was needs no journal.
     if (folder.is_new()) FATHOM_RETURN_IF_ERROR(folder.close());

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 
 #include "base/result.h"
 #include "base/xxh64.h"
+#include "io/gguf.h"
 #include "io/model_files.h"
 #include "io/safetensors.h"
 #include "model/weights_check.h"
@@ -55,6 +57,7 @@ struct OutputFile {
   std::string name;
   std::vector<OutputTensor> tensors;
   std::vector<std::pair<std::string, std::string>> metadata = {{"format", "pt"}};
+  std::optional<GgufMetadataBuilder> gguf = std::nullopt;  // of a GGUF file, in place of metadata
 };
 
 // A small file about the weights, made when they are all in the folder; go_on as in
@@ -70,6 +73,9 @@ struct ConversionPlan {
   std::string what;  // for messages and the journal: "models/v3 as 8 files for model parallelism"
   std::vector<OutputFile> files;
   bool index = false;  // write model.safetensors.index.json
+  // OUT is a name among others in its folder (m.gguf, or what its parts are named after), and the
+  // files are all that comes about: no index, texts, report and copies.
+  bool beside = false;
   std::vector<std::pair<std::string, std::string>>
       texts;                        // small files made anew: name, contents; written last
   PlannedReport report;             // written before them
@@ -80,8 +86,9 @@ struct ConversionPlan {
   // Identity of the input beyond names and shapes, so that an interrupted run is never continued on
   // other data.
   std::vector<std::string> inputs;
-  std::shared_ptr<const void> owner;  // what the sources read from
-  int64_t total_bytes() const;        // of the tensors
+  std::vector<std::string> input_paths;  // files that are read outside the input folder
+  std::shared_ptr<const void> owner;     // what the sources read from
+  int64_t total_bytes() const;           // of the tensors
 };
 
 struct ConversionOptions {
@@ -98,11 +105,10 @@ struct ConversionResult {
   int64_t bytes = 0;
 };
 
-// files: the input folder, for what is copied. Afterwards every file was opened again and its
-// header compared.
+// files: the input folder, for what is copied. out: a folder, or as plan.beside says. Afterwards
+// every file was opened again and its header compared.
 Result<ConversionResult> run_conversion(const ConversionPlan& plan, const ModelFiles& files,
-                                        const std::string& out_folder,
-                                        const ConversionOptions& options);
+                                        const std::string& out, const ConversionOptions& options);
 
 // The files beside the weights that a conversion takes over: tokenizer, templates, licences. Not
 // weights of other kinds, not what except names.
@@ -134,8 +140,9 @@ TensorSource rows_side_by_side(std::vector<RowPart> parts, int64_t n_rows);
 TensorSource one_after_another(std::vector<TensorSource> sources);
 
 // Pages of a file mapping that will not be needed again soon; contents stay what they are (those of
-// other memory would be lost). The sources above do this with what they have read: they are for
-// checkpoints.
+// other memory would be lost). Whole pages only: a reader of small pieces lets go from its
+// beginning to where it is, else the pages at their borders stay, and those that faults bring back.
+// The sources above do this with what they have read: they are for checkpoints.
 void release_pages(const void* data, int64_t size);
 
 }  // namespace fathom

@@ -5,7 +5,6 @@
 
 #include "base/math.h"
 #include "io/gguf_parts.h"
-#include "io/output_folder.h"
 #include "io/printable.h"
 #include "model/encoded_rows.h"
 #include "model/gguf_config.h"
@@ -115,6 +114,10 @@ class Planner {
     return std::make_shared<const MatrixRows>(
         tensor, tensor.dtype == Dtype::kF8E4M3 ? checkpoint_.find(scale_name(name)) : nullptr);
   }
+  // For units that take rows from several places.
+  static std::function<void(int64_t)> release_all(std::shared_ptr<const MatrixRows> rows) {
+    return [rows = std::move(rows)](int64_t) { rows->release(0, rows->n_panels()); };
+  }
   TensorSource encode_units(RowUnits units, Dtype dtype, const std::string& name) {
     plan_->scratch_bytes_min =
         std::max(plan_->scratch_bytes_min, units.rows_max * matrix_bytes(dtype, 1, units.k));
@@ -144,6 +147,7 @@ class Planner {
         for (int64_t i = 0; i < r.n; ++i, pairs += rows->k())
           std::copy_n(halves.data() + (i / 2 + i % 2 * (r.n / 2)) * rows->k(), rows->k(), pairs);
       };
+      units.done = release_all(rows);
     }
     return encode_units(std::move(units), dtype, name);
   }
@@ -204,6 +208,7 @@ class Planner {
           out[j * nope + i] = straight[static_cast<size_t>(i * rank + j)];
       }
     };
+    keys.done = release_all(rows);
     RowUnits values;
     values.n_units = n_heads;
     values.rows_max = v_dim;
@@ -212,6 +217,7 @@ class Planner {
     values.fill = [=](int64_t head, float* out) {
       read_rows(*rows, head * (nope + v_dim) + nope, v_dim, out);
     };
+    values.done = release_all(rows);
     const Tensor& tensor = *checkpoint_.find(name);
     const std::string prefix = name.substr(0, name.find("self_attn."));
     std::string layer = *gguf_name(prefix + "input_layernorm.weight");
@@ -249,12 +255,6 @@ std::vector<std::pair<size_t, size_t>> split(const GgufPlan& plan, std::optional
 
 }  // namespace
 
-int64_t GgufPlan::total_bytes() const {
-  int64_t bytes = 0;
-  for (const OutputTensor& tensor : tensors) bytes += bytes_of(tensor.spec);
-  return bytes;
-}
-
 Result<GgufPlan> plan_gguf(const OpenedModel& model, std::optional<Dtype> type,
                            const std::string& name) {
   FATHOM_TRY(const CheckedTensors checked, check_input(model.config, *model.checkpoint));
@@ -264,6 +264,12 @@ Result<GgufPlan> plan_gguf(const OpenedModel& model, std::optional<Dtype> type,
   if (checked.n_mtp > 0)
     plan.notes.push_back(
         "the MTP module is left out: most readers of GGUF's deepseek2 have no place for it");
+  plan.what = str_cat(model.files.describe(), " as GGUF, ",
+                      type ? str_cat("matrices in ", dtype_name(*type)) : "matrices as they are");
+  for (const Shard& shard : model.checkpoint->shards()) {
+    plan.inputs.push_back(input_identity(model.files, shard.name));
+    if (model.files.gguf_metadata() != nullptr) plan.input_paths.push_back(shard.name);
+  }
   plan.owner = model.checkpoint;
   Planner planner(model, type);
   FATHOM_RETURN_IF_ERROR(planner.run(plan));
@@ -276,43 +282,36 @@ Result<GgufPlan> plan_gguf(const OpenedModel& model, std::optional<Dtype> type,
   return plan;
 }
 
-Result<ConversionResult> write_gguf(const GgufPlan& plan, const std::string& path,
-                                    std::optional<int64_t> part_bytes,
-                                    const ConversionOptions& options) {
-  const auto parts = split(plan, part_bytes);
+Result<ConversionPlan> plan_gguf_files(GgufPlan gguf, const std::string& path,
+                                       std::optional<int64_t> part_bytes) {
+  const auto parts = split(gguf, part_bytes);
   const auto n_parts = static_cast<int64_t>(parts.size());
   if (n_parts > kGgufPartsMax)
     return invalid_error("cannot write ", printable(path), ": ", n_parts, " parts, at most ",
                          kGgufPartsMax, " have names; make them larger");
-  Pool pool(options.n_threads);
-  Buffer<std::byte> scratch(std::max(options.scratch_bytes, plan.scratch_bytes_min));
-  ConversionResult result;
+  ConversionPlan plan;
+  plan.what = std::move(gguf.what);
+  plan.beside = true;
+  plan.notes = std::move(gguf.notes);
+  plan.scratch_bytes_min = gguf.scratch_bytes_min;
+  plan.inputs = std::move(gguf.inputs);
+  plan.input_paths = std::move(gguf.input_paths);
+  plan.owner = std::move(gguf.owner);
+  const std::string name = path.substr(path.rfind('/') + 1);
   for (int64_t part = 0; part < n_parts; ++part) {
-    GgufMetadataBuilder metadata = part == 0 ? plan.metadata : GgufMetadataBuilder();
+    OutputFile file;
+    file.name = gguf_part_path(name, part, n_parts);
+    file.gguf = part == 0 ? gguf.metadata : GgufMetadataBuilder();
     if (n_parts > 1) {
-      metadata.add_u16("split.no", static_cast<uint16_t>(part));
-      metadata.add_u16("split.count", static_cast<uint16_t>(n_parts));
-      metadata.add_i32("split.tensors.count", static_cast<int32_t>(plan.tensors.size()));
+      file.gguf->add_u16("split.no", static_cast<uint16_t>(part));
+      file.gguf->add_u16("split.count", static_cast<uint16_t>(n_parts));
+      file.gguf->add_i32("split.tensors.count", static_cast<int32_t>(gguf.tensors.size()));
     }
     const auto [begin, end] = parts[static_cast<size_t>(part)];
-    std::vector<TensorSpec> specs;
-    for (size_t i = begin; i < end; ++i) specs.push_back(plan.tensors[i].spec);
-    const std::string name = gguf_part_path(path, part, n_parts);
-    FATHOM_TRY(GgufWriter writer, GgufWriter::create(name, metadata, specs, options.force));
-    for (size_t i = begin; i < end; ++i) {
-      TensorSink sink(pool, scratch.span(), [&](std::span<const std::byte> bytes) -> Status {
-        FATHOM_RETURN_IF_ERROR(writer.write(i - begin, bytes));
-        result.bytes += static_cast<int64_t>(bytes.size());
-        if (!options.go_on || options.go_on(result.bytes)) return {};
-        return Error{ErrorCode::kInterrupted,
-                     str_cat("stopped; ", printable(name), " is not written")};
-      });
-      FATHOM_RETURN_IF_ERROR(plan.tensors[i].source(sink));
-    }
-    FATHOM_RETURN_IF_ERROR(writer.finish());
-    ++result.n_files;
+    for (size_t i = begin; i < end; ++i) file.tensors.push_back(std::move(gguf.tensors[i]));
+    plan.files.push_back(std::move(file));
   }
-  return result;
+  return plan;
 }
 
 }  // namespace fathom

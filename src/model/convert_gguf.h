@@ -25,8 +25,10 @@ struct GgufPlan {
   std::vector<OutputTensor> tensors;
   std::vector<std::string> notes;  // what a person should know, one sentence each
   int64_t scratch_bytes_min = 0;
+  std::string what;  // as those of ConversionPlan
+  std::vector<std::string> inputs;
+  std::vector<std::string> input_paths;
   std::shared_ptr<const void> owner;  // what the sources read from
-  int64_t total_bytes() const;
 };
 
 // type: F32, F16, BF16 or a block type of GGUF, for the matrices; none: as they are. The caller
@@ -34,11 +36,10 @@ struct GgufPlan {
 Result<GgufPlan> plan_gguf(const OpenedModel& model, std::optional<Dtype> type,
                            const std::string& name);
 
-// One file at path, or if tensors have more than part_bytes several (gguf_part_path()). A tensor
-// larger than that gets a file to itself. Each file is complete or absent.
-Result<ConversionResult> write_gguf(const GgufPlan& plan, const std::string& path,
-                                    std::optional<int64_t> part_bytes,
-                                    const ConversionOptions& options);
+// For run_conversion(): one file at path, or if tensors have more than part_bytes several
+// (gguf_part_path()). A tensor larger than that gets a file to itself.
+Result<ConversionPlan> plan_gguf_files(GgufPlan plan, const std::string& path,
+                                       std::optional<int64_t> part_bytes);
 
 // Back: a folder with config.json and tokenizer_config.json (tokenizer.json the caller adds); block
 // types become BF16, the others stay.

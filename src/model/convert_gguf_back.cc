@@ -30,7 +30,10 @@ Result<ConversionPlan> plan_from_gguf(const OpenedModel& model, int64_t shard_by
   plan.what = str_cat(model.files.describe(), " as a folder in files of ", shard_bytes, " bytes");
   plan.notes = model.notes;
   plan.notes.insert(plan.notes.end(), checked.notes.begin(), checked.notes.end());
-  for (const Shard& shard : checkpoint.shards()) plan.inputs.push_back(file_identity(shard.name));
+  for (const Shard& shard : checkpoint.shards()) {
+    plan.inputs.push_back(file_identity(shard.name));
+    plan.input_paths.push_back(shard.name);
+  }
   bool dequantised = false;
   std::vector<OutputTensor> tensors;
   for (const CheckpointTensor* entry : in_layer_order(model.config, checkpoint)) {

@@ -51,7 +51,10 @@ TEST(ConvertGguf, AFolderMayEndLikeAFile) {
 
 TEST(ConvertGguf, InParts) {
   const TempFolder folder;
-  succeed({"convert", kPublished, folder / "m.gguf", "--shard-size", "30KB", "--quiet"});
+  const std::string said =
+      succeed({"convert", kPublished, folder / "m.gguf", "--shard-size", "30KB", "--verify"});
+  EXPECT_NE(said.find("5 files, "), std::string::npos) << said;
+  EXPECT_NE(said.find("checksums verified"), std::string::npos) << said;
   const auto parts = open_gguf(folder / "m-00001-of-00005.gguf");
   ASSERT_TRUE(parts.ok()) << parts.error().message;
   EXPECT_EQ(parts->shards.size(), 5u);
@@ -127,6 +130,15 @@ TEST(ConvertGguf, WhatIsRefused) {
             std::string::npos);
   EXPECT_NE(fail({"convert", kPublished, out, "--model-parallel", "2"}, 2).find("no meaning"),
             std::string::npos);
+  // Its own input is never written to, by whatever name.
+  std::filesystem::copy(kTokenized, folder / "in.gguf");
+  std::filesystem::create_symlink(folder / "in.gguf", folder / "link.gguf");
+  for (const char* same : {"in.gguf", "link.gguf"}) {
+    const std::string said =
+        fail({"convert", folder / "in.gguf", folder / same, "--force", "--quiet"});
+    EXPECT_NE(said.find("is the input file"), std::string::npos) << said;
+  }
+  EXPECT_EQ(get_file(folder / "in.gguf"), get_file(kTokenized));
   put_file(out, "something");
   EXPECT_NE(fail({"convert", kPublished, out, "--quiet"}).find("exists"), std::string::npos);
   EXPECT_EQ(get_file(out), "something");

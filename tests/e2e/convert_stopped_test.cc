@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace testing_support;  // NOLINT: a test
 
-// A folder of many files, so that a run can be stopped between them.
+// A model that takes many files, so that a run can be stopped between them.
 struct Large {
   Large() {
     std::string config(kFp8Config);
@@ -26,11 +26,19 @@ struct Large {
     write_model(in, config, Dtype::kBF16);
     convert = {"convert", in.path(), out, "--shard-size", "250KB"};
   }
+  // The same as GGUF, in parts.
+  void to_gguf() {
+    fs::create_directory(out);
+    fs::remove(in / "tokenizer.json");
+    convert[2] = out + "/m.gguf";
+  }
   int64_t n_finished() const {
     std::error_code none;
     int64_t n = 0;
-    for (const auto& entry : fs::directory_iterator(out, none))
-      n += entry.path().extension() == ".safetensors" ? 1 : 0;
+    for (const auto& entry : fs::directory_iterator(out, none)) {
+      const std::string kind = entry.path().extension();
+      n += kind == ".safetensors" || kind == ".gguf" ? 1 : 0;
+    }
     return n;
   }
   TempFolder in;
@@ -38,6 +46,10 @@ struct Large {
   const std::string out = temp / "out";
   std::vector<std::string> convert;
 };
+
+std::string get_if_there(const std::string& path) {
+  return fs::exists(path) ? get_file(path) : std::string();
+}
 
 pid_t start(std::vector<std::string> arguments, rlim_t file_size = RLIM_INFINITY) {
   arguments.insert(arguments.begin(), FATHOM_BINARY);
@@ -138,6 +150,90 @@ TEST(ConvertStopped, TwoProcessesDoNotShareAFolder) {
   EXPECT_NE(fail(large.convert).find("another process"), std::string::npos);
   ::close(fd);
   succeed(large.convert);
+}
+
+std::map<std::string, std::string> bytes_in(const std::string& folder) {
+  std::map<std::string, std::string> bytes;
+  for (const std::string& name : names_in(folder)) bytes[name] = get_file(folder + "/" + name);
+  return bytes;
+}
+
+TEST(ConvertStopped, GgufPartsGoOnWhereTheyStopped) {
+  Large whole;
+  whole.to_gguf();
+  succeed(whole.convert);
+  const auto expected = bytes_in(whole.out);
+  ASSERT_GE(expected.size(), 6u);
+  for (const int signal : {SIGKILL, SIGINT}) {
+    SCOPED_TRACE(signal);
+    Large large;
+    large.to_gguf();
+    large.convert[1] = whole.in.path();  // the name inside is the folder's
+    put_file(large.out + "/.m.gguf.99-0.part", "of another name");
+    const pid_t pid = start(large.convert);
+    while (large.n_finished() < 3 && ::waitpid(pid, nullptr, WNOHANG) == 0) ::usleep(200);
+    ::kill(pid, signal);
+    EXPECT_EQ(wait_for(pid), signal == SIGKILL ? 128 + SIGKILL : 130);
+    const auto stopped = bytes_in(large.out);
+    for (const auto& [name, bytes] : stopped) {
+      if (name.ends_with(".gguf")) {
+        EXPECT_EQ(bytes, expected.at(name)) << name;
+      }
+    }
+    const std::string err = succeed(large.convert);
+    EXPECT_NE(err.find("from the run before"), std::string::npos) << err;
+    auto is = bytes_in(large.out);
+    EXPECT_EQ(is.erase(".m.gguf.99-0.part"), 1u);
+    EXPECT_EQ(is, expected);
+  }
+}
+
+TEST(ConvertStopped, GgufPartsAreReplacedAllOrNone) {
+  Large large;
+  large.to_gguf();
+  large.convert.push_back("--verify");
+  large.convert.push_back("--quiet");
+  // The names are looked at before anything is written.
+  succeed(
+      {"convert", large.in.path(), large.temp / "parts.gguf", "--shard-size", "250KB", "--quiet"});
+  std::string third;
+  for (const std::string& name : names_in(large.temp.path())) {
+    if (name.starts_with("parts-00003-of-")) third = "m" + name.substr(5);
+  }
+  ASSERT_FALSE(third.empty());
+  put_file(large.out + "/" + third, "something");
+  const auto before = bytes_in(large.out);
+  EXPECT_NE(fail(large.convert).find(third + " exists already"), std::string::npos);
+  EXPECT_EQ(bytes_in(large.out), before);
+  // Another process holds the lock.
+  fs::remove(large.out + "/" + third);
+  const int fd = ::open((large.out + "/.m.gguf.fathom-conversion").c_str(), O_RDWR | O_CREAT, 0666);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  EXPECT_NE(fail(large.convert).find("another process"), std::string::npos);
+  ::close(fd);
+  succeed(large.convert);
+  // Stopped while it replaces them, no old part stands beside a new one.
+  const auto old = bytes_in(large.out);
+  TempFolder other;
+  write_model(other, get_file(large.in / "config.json"), Dtype::kBF16, 7);
+  fs::remove(other / "tokenizer.json");
+  large.convert[1] = other.path();
+  large.convert.push_back("--force");
+  const std::string first = large.out + "/m-00001" + third.substr(7);
+  const pid_t pid = start(large.convert);
+  const auto begun = [&] {
+    const std::string bytes = get_if_there(first);
+    return !bytes.empty() && bytes != old.at(fs::path(first).filename());
+  };
+  while (!begun() && ::waitpid(pid, nullptr, WNOHANG) == 0) ::usleep(200);
+  ::kill(pid, SIGKILL);
+  wait_for(pid);
+  for (const auto& [name, bytes] : bytes_in(large.out)) {
+    if (name.ends_with(third.substr(7))) {
+      EXPECT_NE(bytes, old.at(name)) << name;
+    }
+  }
 }
 
 TEST(ConvertStopped, AFullDiskIsOneSentenceAndTheRunGoesOnLater) {
