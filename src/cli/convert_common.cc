@@ -24,15 +24,17 @@ constexpr int64_t kScratchBytesMax = int64_t{64} << 20;
 }  // namespace
 
 void add_conversion_options(CLI::App& app, ConversionCommand& command) {
-  app.add_option("IN", command.in, "The folder of weights to read")->required();
+  app.add_option("IN", command.in, "The weights to read, a folder or a .gguf file")->required();
   app.add_option("OUT", command.out,
-                 "The folder to write; a run that was stopped goes on where it stopped")
+                 "The folder or .gguf file to write; a run that was stopped goes on with the "
+                 "files that are missing")
       ->required();
   app.add_flag("--verify", command.verify,
                "Read every file again from the disk and compare checksums")
       ->group("Output");
   app.add_flag("--force", command.force,
-               "Write into a folder that is not empty; a model in it is replaced")
+               "Write into a folder that is not empty, where a model is replaced, or over files "
+               "that exist")
       ->group("Output");
   add_common_options(app, command.common, kThreadsOption);
   add_size_option(app, "--max-memory", command.common.max_memory, "Memory to work in, as in 256MiB")

@@ -95,6 +95,9 @@ class Runner {
     return check_free_space(folder_.path(), bytes_missing());
   }
 
+  // Whether there is a finished file, of this run or one before.
+  bool wrote_some() const { return result_.n_files > 0; }
+
   Result<ConversionResult> run() {
     FATHOM_RETURN_IF_ERROR(remove_earlier_model());
     for (const OutputFile& file : plan_.files) {
@@ -332,7 +335,9 @@ Result<ConversionResult> run_conversion(const ConversionPlan& plan, const ModelF
     return good.error();
   }
   Result<ConversionResult> result = runner.run();
-  if (result.ok()) FATHOM_RETURN_IF_ERROR(folder.close());
+  // Beside other files a journal that has nothing to say would only be in the way of another
+  // command.
+  if (result.ok() || (plan.beside && !runner.wrote_some())) FATHOM_RETURN_IF_ERROR(folder.close());
   return result;
 }
 

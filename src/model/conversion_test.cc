@@ -129,6 +129,27 @@ TEST(Conversion, AnOutputThatIsAnInputIsRefusedBeforeAnythingIsTouched) {
   EXPECT_FALSE(std::filesystem::exists(out / ".fathom-conversion"));
 }
 
+TEST(Conversion, AFileBesideOthersThatWasStoppedLeavesNothing) {
+  TempFolder in;
+  TempFolder out;
+  put_file(out / "notes.txt", "mine");
+  ConversionPlan plan;
+  plan.what = "one file";
+  plan.beside = true;
+  plan.files.push_back({"m.gguf", {filled("x", 'x', 1000, 300)}});
+  ConversionOptions options;
+  options.go_on = [](int64_t done) { return done < 500; };
+  const auto stopped = run_conversion(plan, folder(in.path()), out / "m.gguf", options);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().code, ErrorCode::kInterrupted);
+  EXPECT_EQ(*folder(out.path()).list(), std::vector<std::string>{"notes.txt"});
+  // So another command may write under that name.
+  plan.what = "another file";
+  options.go_on = nullptr;
+  ASSERT_TRUE(run_conversion(plan, folder(in.path()), out / "m.gguf", options).ok());
+  EXPECT_EQ(*folder(out.path()).list(), (std::vector<std::string>{"m.gguf", "notes.txt"}));
+}
+
 TEST(Conversion, ChangedInputIsNotContinued) {
   TempFolder in;
   TempFolder out;
