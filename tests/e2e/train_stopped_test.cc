@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -51,18 +52,20 @@ TEST(TrainStopped, KilledAtRandomMomentsItGoesOnToTheSameBytes) {
   bool complete = false;
   for (int tries = 0; !complete; ++tries) {
     ASSERT_LT(tries, 200) << "no end";
-    // A run that was killed before its first checkpoint begins again.
-    const bool fresh = folder.checkpoints("killed").empty();
+    // A run that was killed before its first checkpoint was complete begins again.
+    const std::vector<int64_t> before = folder.checkpoints("killed");
+    const bool fresh = std::ranges::none_of(before, [](int64_t step) { return step >= 0; });
     Words arguments = fresh ? folder.train("killed", kOften) : folder.resume("killed");
     arguments.emplace_back("--quiet");
-    RunningFathom program(arguments);
+    const std::string errors = folder.output("errors");
+    RunningFathom program(arguments, 0, errors);
     if (n_killed < 6) {
       ::usleep(static_cast<useconds_t>(random() % static_cast<uint64_t>(whole_us / 2)));
       program.send(SIGKILL);
     }
     const int code = program.wait();
     complete = code == 0;
-    ASSERT_TRUE(complete || code == 128 + SIGKILL) << code;
+    ASSERT_TRUE(complete || code == 128 + SIGKILL) << code << " " << read_file(errors);
     n_killed += complete ? 0 : 1;
     if (complete && n_killed == 0) {  // faster than the first was
       std::filesystem::remove_all(folder.output("killed"));
