@@ -45,17 +45,35 @@ int64_t stride_of(const LinearWeight& w) {
   return ceil_div(w.k, block.cols) * block.bytes;
 }
 
-// F32 inputs: 16 rows of the weight at a time, widened, are a layer of F32 weights.
+constexpr int64_t kWidenedRows = 16;
+
+// Rows [n, n + 16) of the weight that are below n_end, as F32.
+void widen(Isa isa, const LinearWeight& w, int64_t n, int64_t n_end, float* out) {
+  if (const auto widen_all = linear_kernels(isa).quant_widen; widen_all != nullptr) {
+    QuantRange args;
+    args.type = quant_type(w.dtype);
+    args.w = static_cast<const char*>(w.data);
+    args.w_stride = stride_of(w);
+    args.k = w.k;
+    args.n_end = n_end;
+    widen_all(args, n, out, w.k);
+    return;
+  }
+  for (int64_t i = 0; i < std::min(kWidenedRows, n_end - n); ++i)
+    quant_row(w, n + i, 0, w.k, out + i * w.k);
+}
+
+// F32 inputs: 16 rows of the weight at a time, widened, are a layer of F32 weights. Steps begin at
+// multiples of 16, where panels do.
 void widened_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows,
                    int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* y,
                    int64_t ldy) {
-  constexpr int64_t kColumns = 16;
   // Kept by its thread: a step takes no memory once the largest layer was seen.
   static thread_local Buffer<float> widened;
-  if (widened.size() < kColumns * w.k) widened = Buffer<float>(kColumns * w.k);
-  for (int64_t n0 = n_begin; n0 < n_end; n0 += kColumns) {
-    const int64_t columns = std::min(kColumns, n_end - n0);
-    for (int64_t c = 0; c < columns; ++c) quant_row(w, n0 + c, 0, w.k, widened.data() + c * w.k);
+  if (widened.size() < kWidenedRows * w.k) widened = Buffer<float>(kWidenedRows * w.k);
+  for (int64_t n0 = n_begin / kWidenedRows * kWidenedRows; n0 < n_end; n0 += kWidenedRows) {
+    const int64_t skip = std::max<int64_t>(0, n_begin - n0);
+    widen(isa, w, n0, n_end, widened.data());
     const int64_t first = rows == nullptr ? m_begin : 0;
     LinearRange args;
     args.x = x.row(first);
@@ -65,12 +83,12 @@ void widened_range(Isa isa, const LinearInput& x, const LinearWeight& w, const i
     args.rows = rows == nullptr ? nullptr : rows + m_begin;
     args.n_rows = m_end - m_begin;
     args.w_type = WeightType::kF32;
-    args.w = reinterpret_cast<const char*>(widened.data());
+    args.w = reinterpret_cast<const char*>(widened.data() + skip * w.k);
     args.k = w.k;
     args.n_begin = 0;
-    args.n_end = columns;
+    args.n_end = std::min(kWidenedRows, n_end - n0) - skip;
     args.n_segments = w.n_segments;
-    args.y = y + (n0 - n_begin);
+    args.y = y + (n0 + skip - n_begin);
     args.ldy = ldy;
     linear_kernels(isa).range(args);
   }

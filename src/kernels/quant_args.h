@@ -135,6 +135,7 @@ void prepare_int8(const PrepareInt8& args);
 namespace avx512 {
 void quant_range(const QuantRange& args);
 void prepare_int8(const PrepareInt8& args);
+void quant_widen(const QuantRange& args, int64_t n, float* out, int64_t ld);
 }  // namespace avx512
 namespace neon {
 void quant_range(const QuantRange& args);

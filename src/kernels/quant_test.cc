@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/math.h"
+#include "kernels/linear_table.h"
 #include "kernels/quant_args.h"
 #include "kernels/quant_testing.h"
 
@@ -21,13 +22,15 @@ namespace {
 using namespace linear_testing;
 using namespace quant_testing;
 
+// Of kBlockTypes, in their order.
+constexpr QuantType kQuantTypes[] = {
+    QuantType::kInt8, QuantType::kInt4, QuantType::kQ8_0, QuantType::kQ4_0, QuantType::kQ4_1,
+    QuantType::kQ5_0, QuantType::kQ5_1, QuantType::kQ4_K, QuantType::kQ5_K, QuantType::kQ6_K};
+
 TEST(Quant, FormatsAgreeWithTheirDtypes) {
-  const QuantType types[] = {QuantType::kInt8, QuantType::kInt4, QuantType::kQ8_0, QuantType::kQ4_0,
-                             QuantType::kQ4_1, QuantType::kQ5_0, QuantType::kQ5_1, QuantType::kQ4_K,
-                             QuantType::kQ5_K, QuantType::kQ6_K};
-  for (size_t i = 0; i < std::size(types); ++i) {
+  for (size_t i = 0; i < std::size(kQuantTypes); ++i) {
     const DtypeBlock block = dtype_block(kBlockTypes[i]);
-    const QuantFormat format = quant_format(types[i]);
+    const QuantFormat format = quant_format(kQuantTypes[i]);
     EXPECT_EQ(block.cols, format.block);
     EXPECT_EQ(block.bytes, format.block_bytes);
     EXPECT_EQ(block.rows, format.packed ? kPanelWidth : 1);
@@ -87,6 +90,43 @@ TEST(Quant, GgufBlocksHaveTheValuesOfItsOwnPackage) {
       }
     }
   }
+}
+
+TEST(Quant, RowsThatAreWidenedTogetherEqualThoseAlone) {
+  std::mt19937 rng(5);
+  int n_checked = 0;
+  for (const Isa isa : available_isas()) {
+    const auto widen = linear_kernels(isa).quant_widen;
+    if (widen == nullptr) continue;
+    for (Dtype dtype : kBlockTypes) {
+      for (const int64_t k : row_lengths(dtype)) {
+        constexpr int64_t kN = 37;  // the last panel has 5 rows
+        const auto w = make_quant(rng, dtype, kN, k);
+        const DtypeBlock block = dtype_block(dtype);
+        QuantRange args;
+        args.type = kQuantTypes[std::find(std::begin(kBlockTypes), std::end(kBlockTypes), dtype) -
+                                std::begin(kBlockTypes)];
+        args.w = static_cast<const char*>(w->weight.data);
+        args.w_stride = ceil_div(k, block.cols) * block.bytes;
+        args.k = k;
+        args.n_end = kN;
+        const int64_t ld = k + 3;
+        for (int64_t n = 0; n < kN; n += 16) {
+          std::vector<float> rows(static_cast<size_t>(16 * ld), 7.0f), row(static_cast<size_t>(k));
+          widen(args, n, rows.data(), ld);
+          for (int64_t i = 0; i < std::min<int64_t>(16, kN - n); ++i) {
+            weight_row(Isa::kRef, w->weight, n + i, row.data());
+            for (int64_t c = 0; c < k; ++c)
+              ASSERT_EQ(rows[static_cast<size_t>(i * ld + c)], row[static_cast<size_t>(c)])
+                  << dtype_name(dtype) << " k " << k << " row " << n + i << " column " << c;
+            ASSERT_EQ(rows[static_cast<size_t>(i * ld + k)], 7.0f) << "written past the end";
+          }
+          ++n_checked;
+        }
+      }
+    }
+  }
+  if (n_checked == 0) GTEST_SKIP() << "no set here widens rows together";
 }
 
 TEST(Quant, WeightRowsEqualTheirElements) {
