@@ -17,7 +17,7 @@ def read(path):
     with open(path, encoding="utf-8") as file:
         for line in file:
             record = json.loads(line)
-            if "loss_main" in record:
+            if record.get("loss_main") is not None:  # null: a step whose loss was not finite
                 steps.append((record["step"], record["tokens"], record["loss_main"]))
                 tokens_at[record["step"]] = record["tokens"]
             elif "validation_loss" in record:

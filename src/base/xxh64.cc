@@ -78,4 +78,10 @@ uint64_t Xxh64::digest() const {
   return hash ^ (hash >> 32);
 }
 
+std::string xxh64_hex(uint64_t digest) {
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[(digest >> shift) & 15u];
+  return out;
+}
+
 }  // namespace fathom

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace fathom {
@@ -26,5 +27,8 @@ class Xxh64 {
   size_t tail_bytes_ = 0;
   uint64_t total_bytes_ = 0;
 };
+
+// A digest as files and tools write it: 16 digits, small letters.
+std::string xxh64_hex(uint64_t digest);
 
 }  // namespace fathom

@@ -35,5 +35,10 @@ TEST(Xxh64, PiecesDoNotMatter) {
   EXPECT_NE(hash_of(text + "x"), whole);
 }
 
+TEST(Xxh64, IsWrittenAs16Digits) {
+  EXPECT_EQ(xxh64_hex(Xxh64().digest()), "ef46db3751d8e999");  // xxhsum -H1 of nothing
+  EXPECT_EQ(xxh64_hex(10), "000000000000000a");
+}
+
 }  // namespace
 }  // namespace fathom

@@ -94,7 +94,7 @@ Result<PerplexityText> read_perplexity_text(const std::string& path, int64_t tok
       out.items.push_back(std::move(item));
     }
   } else {
-    FATHOM_TRY(std::string whole, read_all(path, kTextBytesMax));
+    FATHOM_TRY(std::string whole, read_text(path, kTextBytesMax));
     out.items.push_back({std::move(whole), {}});
   }
   bool something = false;

@@ -159,10 +159,7 @@ std::string checksum_of(std::string_view state, std::vector<NamedBytes> tensors)
     sum.update(tensor.name);
     sum.update(tensor.bytes);
   }
-  std::string out;
-  for (int shift = 60; shift >= 0; shift -= 4)
-    out += "0123456789abcdef"[(sum.digest() >> shift) & 15u];
-  return out;
+  return xxh64_hex(sum.digest());
 }
 
 std::string checksum_of(std::string_view state, const std::vector<Piece>& pieces) {

@@ -1,9 +1,7 @@
 #include "train/shards.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <set>
 #include <utility>
@@ -19,18 +17,12 @@ constexpr std::string_view kFormat = "fathom-shards";
 constexpr int64_t kVersion = 1;
 constexpr int64_t kTokensMax = int64_t{1} << 48;
 
-std::string hex(uint64_t value) {
-  std::array<char, 17> text = {};
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
-  return text.data();
-}
-
 Json to_json(const ShardSplit& split, bool has_mask) {
   Json files = Json::array();
   for (const ShardFile& file : split.files) {
-    Json entry =
-        Json::Object{{"name", file.name}, {"tokens", file.tokens}, {"xxh64", hex(file.checksum)}};
-    if (has_mask) entry.set("mask_xxh64", hex(file.mask_checksum));
+    Json entry = Json::Object{
+        {"name", file.name}, {"tokens", file.tokens}, {"xxh64", xxh64_hex(file.checksum)}};
+    if (has_mask) entry.set("mask_xxh64", xxh64_hex(file.mask_checksum));
     files.push_back(std::move(entry));
   }
   return Json::Object{{"documents", split.documents},
@@ -224,7 +216,7 @@ Result<ShardIndex> ShardWriter::finish() {
   const Json json = Json::Object{{"format", kFormat},
                                  {"version", kVersion},
                                  {"vocab_size", index_.vocab_size},
-                                 {"tokenizer", hex(index_.tokenizer_digest)},
+                                 {"tokenizer", xxh64_hex(index_.tokenizer_digest)},
                                  {"mask", index_.has_mask},
                                  {"train", to_json(index_.train, index_.has_mask)},
                                  {"validation", to_json(index_.validation, index_.has_mask)}};
