@@ -24,6 +24,7 @@ std::vector<int> usable_nodes() {
   std::ifstream nodes("/sys/devices/system/node/has_memory");
   std::getline(nodes, with_memory);
   std::vector<int> out = parse_node_list(with_memory).value_or(std::vector<int>());
+  if (out.size() < 2) return out;
   constexpr std::string_view kAllowed = "Mems_allowed_list:";
   std::ifstream status("/proc/self/status");
   while (std::getline(status, line)) {

@@ -1,10 +1,8 @@
 #include "engine/expert_cache.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 
@@ -22,24 +20,6 @@ constexpr int64_t kAheadBytes = int64_t{128} << 20;
 int64_t ahead_of(int64_t slot_bytes, int64_t n_slots) {
   return std::min(std::clamp<int64_t>(kAheadBytes / slot_bytes, 4, 16),
                   std::max<int64_t>(2, n_slots / 8));
-}
-// Bytes of a file from offset on.
-Status read_at(const FileDescriptor& file, const std::string& path, int64_t offset,
-               std::span<std::byte> out) {
-  for (size_t done = 0; done < out.size();) {
-    const ssize_t n = ::pread(file.get(), out.data() + done, out.size() - done,
-                              offset + static_cast<int64_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error(str_cat("cannot read the embedding from ", printable(path)));
-    if (n == 0) {
-      return Error{ErrorCode::kIo,
-                   str_cat("cannot read the embedding from ", printable(path),
-                           ": it became shorter while it was in use; restore the file and start "
-                           "again")};
-    }
-    done += static_cast<size_t>(n);
-  }
-  return {};
 }
 float faded(int64_t n_requests) { return std::exp2(-static_cast<float>(n_requests) / kHalfLife); }
 }  // namespace
@@ -123,9 +103,15 @@ LinearWeight ExpertCache::embedding_row(int32_t token) {
     return row;
   }
   row.data = row_.data();
-  const Status read =
-      read_at(embedding_file_, embedding_path_, embedding_offset_ + token * bytes, row_);
-  if (!read.ok()) status_ = read;
+  const int64_t got = read_at(embedding_file_.get(), embedding_offset_ + token * bytes, row_);
+  if (got < 0) {
+    status_ = io_error(str_cat("cannot read the embedding from ", printable(embedding_path_)));
+  } else if (got < bytes) {
+    status_ = Error{ErrorCode::kIo,
+                    str_cat("cannot read the embedding from ", printable(embedding_path_),
+                            ": it became shorter while it was in use; restore the file and start "
+                            "again")};
+  }
   return row;
 }
 

@@ -137,6 +137,19 @@ Result<std::string> read_file(const std::string& path, int64_t bytes_max) {
   return text;
 }
 
+int64_t read_at(int fd, int64_t offset, std::span<std::byte> out) {
+  int64_t done = 0;
+  while (done < std::ssize(out)) {
+    const ssize_t n = ::pread(fd, out.data() + done, out.size() - static_cast<size_t>(done),
+                              static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    if (n == 0) break;
+    done += n;
+  }
+  return done;
+}
+
 bool path_exists(const std::string& path) {
   struct stat info = {};
   return ::lstat(path.c_str(), &info) == 0;
@@ -160,6 +173,18 @@ std::string join_path(std::string_view folder, std::string_view name) {
   std::string path(folder);
   if (!path.empty() && path.back() != '/') path += '/';
   return path.append(name);
+}
+
+Result<std::vector<std::string>> list_folder(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code code;
+  std::filesystem::directory_iterator entry(path, code);
+  for (const std::filesystem::directory_iterator end; !code && entry != end; entry.increment(code))
+    names.push_back(entry->path().filename().string());
+  if (code)
+    return Error{ErrorCode::kIo,
+                 str_cat("cannot list the folder ", printable(path), ": ", code.message())};
+  return names;
 }
 
 Result<std::string> absolute_path(const std::string& path) {

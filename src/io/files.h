@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -39,6 +40,9 @@ Result<FileDescriptor> open_for_reading(const std::string& path);
 
 inline constexpr int64_t kSmallFileBytesMax = int64_t{256} << 20;  // configs, tokenizers, indexes
 
+// Reads from an offset on until out is full or the file ends: how many bytes, or -1 and errno.
+int64_t read_at(int fd, int64_t offset, std::span<std::byte> out);
+
 // The whole file, refused before it is read if it is larger than bytes_max.
 Result<std::string> read_file(const std::string& path, int64_t bytes_max = kSmallFileBytesMax);
 
@@ -47,6 +51,8 @@ bool path_exists(const std::string& path);
 bool is_directory(const std::string& path);
 // Creates the folder and those above it; one that is there already is fine.
 Status make_directories(const std::string& path);
+// The names of what stands in a folder, in no order.
+Result<std::vector<std::string>> list_folder(const std::string& path);
 // Of something that exists, symbolic links followed.
 Result<std::string> absolute_path(const std::string& path);
 // "a/b", whatever slashes a ends with.

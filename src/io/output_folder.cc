@@ -39,16 +39,8 @@ bool parse_hex(std::string_view text, uint64_t* value) {
 bool is_part(const std::string& name) { return name.starts_with(".") && name.ends_with(".part"); }
 
 Result<std::vector<std::string>> list_others(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code code;
-  fs::directory_iterator entry(folder, code);
-  for (const fs::directory_iterator end; !code && entry != end; entry.increment(code)) {
-    const std::string name = entry->path().filename().string();
-    if (name != kJournalName) names.push_back(name);
-  }
-  if (code)
-    return Error{ErrorCode::kIo,
-                 str_cat("cannot list the folder ", printable(folder), ": ", code.message())};
+  FATHOM_TRY(std::vector<std::string> names, list_folder(folder));
+  std::erase(names, kJournalName);
   return names;
 }
 

@@ -45,16 +45,23 @@ int64_t stride_of(const LinearWeight& w) {
   return ceil_div(w.k, block.cols) * block.bytes;
 }
 
+// The weight's part of a range.
+QuantRange range_of(const LinearWeight& w) {
+  QuantRange args;
+  args.type = quant_type(w.dtype);
+  args.w = static_cast<const char*>(w.data);
+  args.w_stride = stride_of(w);
+  args.k = w.k;
+  args.n_segments = w.n_segments;
+  return args;
+}
+
 constexpr int64_t kWidenedRows = 16;
 
 // Rows [n, n + 16) of the weight that are below n_end, as F32.
 void widen(Isa isa, const LinearWeight& w, int64_t n, int64_t n_end, float* out) {
   if (const auto widen_all = linear_kernels(isa).quant_widen; widen_all != nullptr) {
-    QuantRange args;
-    args.type = quant_type(w.dtype);
-    args.w = static_cast<const char*>(w.data);
-    args.w_stride = stride_of(w);
-    args.k = w.k;
+    QuantRange args = range_of(w);
     args.n_end = n_end;
     widen_all(args, n, out, w.k);
     return;
@@ -117,8 +124,7 @@ bool quant_accepts(Dtype weight, InputFormat format) {
 void quant_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int32_t* rows,
                  int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* y,
                  int64_t ldy) {
-  const QuantType type = quant_type(w.dtype);
-  const QuantFormat format = quant_format(type);
+  const QuantFormat format = quant_format(quant_type(w.dtype));
   FATHOM_CHECK(format.packed || w.k % format.block == 0, dtype_name(w.dtype), " weight of ", w.k,
                " columns, which are no whole blocks");
   if (!is_int8(x.format())) {
@@ -126,7 +132,7 @@ void quant_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int
     return;
   }
   const int64_t first = rows == nullptr ? m_begin : 0;
-  QuantRange args;
+  QuantRange args = range_of(w);
   args.x = x.codes(first);
   args.x_stride = x.code_stride();
   args.x_scales = x.scales(first);
@@ -134,13 +140,8 @@ void quant_range(Isa isa, const LinearInput& x, const LinearWeight& w, const int
   args.x_tile_stride = x.scale_stride();
   args.rows = rows == nullptr ? nullptr : rows + m_begin;
   args.n_rows = m_end - m_begin;
-  args.type = type;
-  args.w = static_cast<const char*>(w.data);
-  args.w_stride = stride_of(w);
-  args.k = w.k;
   args.n_begin = n_begin;
   args.n_end = n_end;
-  args.n_segments = w.n_segments;
   args.y = y;
   args.ldy = ldy;
   linear_kernels(isa).quant_range(args);

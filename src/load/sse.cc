@@ -1,5 +1,7 @@
 #include "load/sse.h"
 
+#include "base/utf8.h"
+
 namespace fathom {
 
 bool SseParser::feed(std::string_view bytes, const OnEvent& on_event) {
@@ -28,7 +30,6 @@ bool SseParser::finish(const OnEvent& on_event) {
 }
 
 bool SseParser::end_line(const OnEvent& on_event) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   std::string_view line = line_;
   if (is_first_line_ && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
   is_first_line_ = false;

@@ -4,6 +4,7 @@
 #include <ctime>
 #include <random>
 
+#include "base/utf8.h"
 #include "io/printable.h"
 #include "server/messages_answer.h"
 #include "server/percent.h"
@@ -193,7 +194,6 @@ bool Routes::read_body(Call& call, Json& body) {
                   .code = "unsupported_encoding"});
     return false;
   }
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (request.body.starts_with(kByteOrderMark)) {
     refuse(call, invalid_request("", "the body begins with a byte order mark, which JSON has not",
                                  "invalid_json"));

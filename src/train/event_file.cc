@@ -104,13 +104,8 @@ class LinesFromEnd {
     if (there > kLogLineBytesMax) return exhausted_error("a line is too long for a run's log");
     const int64_t n = std::min(begin_, std::max(kLogBlockBytes, there));
     std::string before(static_cast<size_t>(n), '\0');
-    for (int64_t done = 0; done < n;) {
-      const ssize_t got =
-          ::pread(fd_, before.data() + done, static_cast<size_t>(n - done), begin_ - n + done);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return io_error("cannot read it");
-      done += got;
-    }
+    if (read_at(fd_, begin_ - n, std::as_writable_bytes(std::span(before))) != n)
+      return io_error("cannot read it");
     bytes_.insert(0, before);
     begin_ -= n;
     return {};

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "io/printable.h"
@@ -44,18 +43,6 @@ bool is_part(std::string_view name) {
   if (dot == std::string_view::npos) return false;
   if (name.find_first_not_of("0123456789-", dot + 1) != std::string_view::npos) return false;
   return is_shard(name.substr(0, dot)) || name.substr(0, dot) == kShardIndexName;
-}
-
-Result<std::vector<std::string>> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code code;
-  fs::directory_iterator entry(folder, code);
-  for (const fs::directory_iterator end; !code && entry != end; entry.increment(code))
-    names.push_back(entry->path().filename().string());
-  if (code)
-    return Error{ErrorCode::kIo,
-                 str_cat("cannot list the folder ", printable(folder), ": ", code.message())};
-  return names;
 }
 
 }  // namespace
@@ -97,7 +84,7 @@ Result<AtomicFile> ShardFolder::create(const std::string& name) const {
 }
 
 Status ShardFolder::remove_ours(const std::function<bool(const std::string&)>& keep) const {
-  FATHOM_TRY(const std::vector<std::string> names, names_in(path_));
+  FATHOM_TRY(const std::vector<std::string> names, list_folder(path_));
   for (const std::string& name : names) {
     // Without the lock a part may be another process's, and in use.
     const bool ours = is_shard(name) || (is_part(name) && lock_.get() >= 0);

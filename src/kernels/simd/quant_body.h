@@ -162,28 +162,7 @@ void quant_rows(const QuantRange& args) {
 }  // namespace
 
 void quant_range(const QuantRange& args) {
-  switch (args.type) {
-    case QuantType::kInt8:
-      return quant_rows<UnpackInt8>(args);
-    case QuantType::kInt4:
-      return quant_rows<UnpackInt4>(args);
-    case QuantType::kQ8_0:
-      return quant_rows<UnpackQ8_0>(args);
-    case QuantType::kQ4_0:
-      return quant_rows<UnpackSmall<QuantType::kQ4_0>>(args);
-    case QuantType::kQ4_1:
-      return quant_rows<UnpackSmall<QuantType::kQ4_1>>(args);
-    case QuantType::kQ5_0:
-      return quant_rows<UnpackSmall<QuantType::kQ5_0>>(args);
-    case QuantType::kQ5_1:
-      return quant_rows<UnpackSmall<QuantType::kQ5_1>>(args);
-    case QuantType::kQ4_K:
-      return quant_rows<UnpackQ4K>(args);
-    case QuantType::kQ5_K:
-      return quant_rows<UnpackQ5K>(args);
-    case QuantType::kQ6_K:
-      return quant_rows<UnpackQ6K>(args);
-  }
+  with_unpacker(args.type, [&]<class U>() { quant_rows<U>(args); });
 }
 
 void prepare_int8(const PrepareInt8& args) {

@@ -206,3 +206,5 @@ struct UnpackQ6K {
 
 }  // namespace
 }  // namespace fathom::FATHOM_ISA_NAMESPACE
+
+#include "kernels/simd/quant_unpackers.h"

@@ -163,28 +163,7 @@ void quant_range(const QuantRange& args) {
     avx512::quant_range(args);
     return;
   }
-  switch (args.type) {
-    case QuantType::kInt8:
-      return quant_tiles<UnpackInt8>(args);
-    case QuantType::kInt4:
-      return quant_tiles<UnpackInt4>(args);
-    case QuantType::kQ8_0:
-      return quant_tiles<UnpackQ8_0>(args);
-    case QuantType::kQ4_0:
-      return quant_tiles<UnpackSmall<QuantType::kQ4_0>>(args);
-    case QuantType::kQ4_1:
-      return quant_tiles<UnpackSmall<QuantType::kQ4_1>>(args);
-    case QuantType::kQ5_0:
-      return quant_tiles<UnpackSmall<QuantType::kQ5_0>>(args);
-    case QuantType::kQ5_1:
-      return quant_tiles<UnpackSmall<QuantType::kQ5_1>>(args);
-    case QuantType::kQ4_K:
-      return quant_tiles<UnpackQ4K>(args);
-    case QuantType::kQ5_K:
-      return quant_tiles<UnpackQ5K>(args);
-    case QuantType::kQ6_K:
-      return quant_tiles<UnpackQ6K>(args);
-  }
+  with_unpacker(args.type, [&]<class U>() { quant_tiles<U>(args); });
 }
 
 }  // namespace fathom::amx

@@ -222,3 +222,5 @@ struct UnpackQ6K {
 
 }  // namespace
 }  // namespace fathom::avx512
+
+#include "kernels/simd/quant_unpackers.h"

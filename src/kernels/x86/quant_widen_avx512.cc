@@ -77,28 +77,7 @@ void widen_panel(const QuantRange& args, int64_t n, float* out, int64_t ld) {
 }  // namespace
 
 void quant_widen(const QuantRange& args, int64_t n, float* out, int64_t ld) {
-  switch (args.type) {
-    case QuantType::kInt8:
-      return widen_panel<UnpackInt8>(args, n, out, ld);
-    case QuantType::kInt4:
-      return widen_panel<UnpackInt4>(args, n, out, ld);
-    case QuantType::kQ8_0:
-      return widen_panel<UnpackQ8_0>(args, n, out, ld);
-    case QuantType::kQ4_0:
-      return widen_panel<UnpackSmall<QuantType::kQ4_0>>(args, n, out, ld);
-    case QuantType::kQ4_1:
-      return widen_panel<UnpackSmall<QuantType::kQ4_1>>(args, n, out, ld);
-    case QuantType::kQ5_0:
-      return widen_panel<UnpackSmall<QuantType::kQ5_0>>(args, n, out, ld);
-    case QuantType::kQ5_1:
-      return widen_panel<UnpackSmall<QuantType::kQ5_1>>(args, n, out, ld);
-    case QuantType::kQ4_K:
-      return widen_panel<UnpackQ4K>(args, n, out, ld);
-    case QuantType::kQ5_K:
-      return widen_panel<UnpackQ5K>(args, n, out, ld);
-    case QuantType::kQ6_K:
-      return widen_panel<UnpackQ6K>(args, n, out, ld);
-  }
+  with_unpacker(args.type, [&]<class U>() { widen_panel<U>(args, n, out, ld); });
 }
 
 }  // namespace fathom::avx512
